@@ -1,0 +1,79 @@
+"""From canonical parameters and sizes to Hugging Face names and config.json. Pure data, no torch."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from jp_llm.arch.parameters import DecoderShape, parameter_shapes
+from jp_llm.arch.registry import form_of
+from jp_llm.arch.spec import ConfigValues, NameRule
+
+DTYPE_NAMES = {"bf16": "bfloat16", "fp32": "float32"}
+"""Our word for a data type, and the word of config.json."""
+
+
+class ExportedModel(DecoderShape, ConfigValues, Protocol):
+    """What an export must know of a model (`jp_llm.config.model.ModelConfig` has it)."""
+
+
+class SpecialIds(Protocol):
+    """Control ids of the tokenizer (`jp_llm.tokenizer.tokenizer.Tokenizer` has them)."""
+
+    @property
+    def bos_id(self) -> int: ...
+    @property
+    def eos_id(self) -> int: ...
+    @property
+    def pad_id(self) -> int: ...
+
+
+def name_rules(model: DecoderShape) -> list[NameRule]:
+    """One rule per tensor of the Hugging Face files, in the order of the forward pass.
+
+    Raises:
+        ValueError: the table of the architecture leaves a canonical parameter unused, or uses or fills a name twice.
+    """
+    shapes = parameter_shapes(model)
+    filled = _filled(form_of(model.arch).rules, model.num_layers)
+    rules = [rule for rule in filled if any(source in shapes for source in rule.sources)]
+    canonical = Counter(list(shapes))
+    used = Counter(source for rule in rules for source in rule.sources)
+    keys = Counter(rule.key for rule in rules)
+    wrong = [*(used - canonical), *(canonical - used), *(keys - Counter(set(keys)))]
+    if wrong:
+        raise ValueError(f"{model.arch}: the name table must use and fill every name once; wrong: {', '.join(wrong)}")
+    return rules
+
+
+def config_json(model: ExportedModel, ids: SpecialIds, dtype: str) -> dict[str, Any]:
+    """Every field of config.json: a field that is left out would take a default that differs between classes.
+
+    `dtype` is a key of `DTYPE_NAMES`. transformers 4 reads it as torch_dtype.
+    """
+    form = form_of(model.arch)
+    return {
+        "architectures": [form.class_name],
+        "model_type": form.model_type,
+        "vocab_size": model.vocab_size,
+        "bos_token_id": ids.bos_id,
+        "eos_token_id": ids.eos_id,
+        "pad_token_id": ids.pad_id,
+        "tie_word_embeddings": model.tied,
+        "initializer_range": model.initializer_range,
+        "use_cache": True,
+        "dtype": DTYPE_NAMES[dtype],
+        "torch_dtype": DTYPE_NAMES[dtype],
+        **form.config(model),
+    }
+
+
+def _filled(rules: tuple[NameRule, ...], num_layers: int) -> Iterator[NameRule]:
+    """The rules with every `{layer}` and `{kind}` filled in, layer by layer."""
+    for inside, group in itertools.groupby(rules, key=lambda rule: "{layer}" in rule.key):
+        templates = list(group)
+        for layer in range(num_layers if inside else 1):
+            for rule in templates:
+                for kind in ("weight", "bias") if "{kind}" in rule.key else ("",):
+                    sources = tuple(source.format(layer=layer, kind=kind) for source in rule.sources)
+                    yield NameRule(rule.key.format(layer=layer, kind=kind), sources, rule.transform)

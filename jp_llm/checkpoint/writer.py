@@ -1,0 +1,136 @@
+"""Write a checkpoint: every process its own fragments, one rename when all of them are on disk."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from safetensors.torch import save_file
+from torch import Tensor
+
+import jp_llm
+from jp_llm.checkpoint.format import FRAGMENTS, MANIFEST, TOKENIZER, FileRecord, Fragment, Manifest, record_of
+from jp_llm.parallel.pieces import Piece
+from jp_llm.runtime.files import fsync_directory, write_json
+
+State = Iterable[tuple[Piece, dict[str, Tensor]]]
+"""Pieces with their state: `weight` and the moments, each [piece.size]."""
+
+
+def write(
+    target: Path,
+    state: State,
+    *,
+    counters: dict[str, int],
+    config: dict[str, Any],
+    parameters: dict[str, tuple[int, ...]],
+    tokenizer_folder: Path,
+    tokenizer_fingerprint: str,
+    data_fingerprint: str,
+) -> None:
+    """Write the folder `target`; every process of the default group calls this together.
+
+    Raises:
+        OSError: on every process, if any of them could not write; then nothing is left under `target`.
+    """
+    rank, temporary = torch.distributed.get_rank(), target.with_name(f".{target.name}.tmp")
+    problem = None
+    if rank == 0:
+        problem = _attempt(lambda: _start(temporary, tokenizer_folder))
+    _raise_together(problem)
+
+    fragments: list[Fragment] = []
+    files: dict[str, FileRecord] = {}
+    problem = _attempt(lambda: _write_own(temporary, rank, state, fragments, files))
+    if _together(problem):
+        if rank == 0:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _raise_together(problem)
+
+    gathered: list[Any] = [None] * torch.distributed.get_world_size() if rank == 0 else []
+    torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None)
+    if rank == 0:
+        for path in sorted((temporary / TOKENIZER).iterdir()):
+            files[f"{TOKENIZER}/{path.name}"] = record_of(path)
+        manifest = Manifest(
+            producer=f"jp-llm {jp_llm.__version__}",
+            state=counters,
+            config=config,
+            tokenizer_fingerprint=tokenizer_fingerprint,
+            data_fingerprint=data_fingerprint,
+            parameters=parameters,
+            fragments=tuple(fragment for found, _ in gathered for fragment in found),
+            files={name: record for _, found in gathered for name, record in found.items()} | files,
+        )
+        problem = _attempt(lambda: _commit(temporary, target, manifest))
+    _raise_together(problem)
+
+
+def _start(temporary: Path, tokenizer_folder: Path) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / FRAGMENTS).mkdir(parents=True)
+    shutil.copytree(tokenizer_folder, temporary / TOKENIZER)
+
+
+def _write_own(
+    temporary: Path, rank: int, state: State, fragments: list[Fragment], files: dict[str, FileRecord]
+) -> None:
+    relative = f"{FRAGMENTS}/rank_{rank:05d}.safetensors"
+    tensors: dict[str, Tensor] = {}
+    for piece, values in state:
+        for kind, tensor in values.items():
+            key = f"{piece.part.name}/{kind}/{len(tensors)}"
+            tensors[key] = tensor.detach().to("cpu", copy=False).contiguous()
+            fragments.append(
+                Fragment(
+                    file=relative,
+                    key=key,
+                    name=piece.part.name,
+                    kind=kind,
+                    offset=piece.part.offset,
+                    shape=piece.part.shape,
+                    start=piece.start,
+                    stop=piece.stop,
+                )
+            )
+    if not tensors:
+        return
+    path = temporary / relative
+    try:
+        save_file(tensors, path)
+    except Exception as error:  # safetensors raises its own type where the disk is full
+        raise OSError(f"{path}: {error}") from error
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    files[relative] = record_of(path)
+
+
+def _commit(temporary: Path, target: Path, manifest: Manifest) -> None:
+    write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
+    fsync_directory(temporary / FRAGMENTS)
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(temporary, target)
+    fsync_directory(target.parent)
+
+
+def _attempt(action: Any) -> str | None:
+    try:
+        action()
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _together(problem: str | None) -> list[str]:
+    """The problems of all processes, on every process."""
+    everyone: list[str | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyone, problem)
+    return [text for text in everyone if text]
+
+
+def _raise_together(problem: str | None) -> None:
+    found = _together(problem)
+    if found:
+        raise OSError("; ".join(found))

@@ -1,0 +1,16 @@
+"""`checkpoint`: when the state is saved and what is kept."""
+
+from pydantic import Field, PositiveInt
+
+from jp_llm.config.section import Section
+
+
+class CheckpointConfig(Section):
+    """Checkpoints lie in `run_dir`/checkpoints/step_N; the last step is always saved."""
+
+    every_steps: int = Field(default=1000, ge=0)
+    """Steps between checkpoints; 0 saves only at the end."""
+    keep_last: PositiveInt = 2
+    """Checkpoints that are kept."""
+    keep_every_steps: int = Field(default=0, ge=0)
+    """Checkpoints at multiples of this are kept for ever; 0 keeps none beyond keep_last."""

@@ -1,0 +1,129 @@
+"""The batches of one data-parallel rank, step by step, read ahead by a thread.
+
+Shape suffixes: B sequences of a micro-batch, T tokens of a sequence.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from jp_llm.data.dataset import TokenDataset
+
+
+@dataclass(frozen=True)
+class Microbatch:
+    """What one forward and backward pass of a process takes; all tensors are int64 on the CPU."""
+
+    tokens_BT: Tensor
+    targets_BT: Tensor
+    """The token after each token."""
+    document_ids_BT: Tensor | None
+    """Which document of its sequence each token belongs to, from 0; None without document mask."""
+
+    @classmethod
+    def of(cls, rows: Tensor, bos_id: int | None) -> "Microbatch":
+        """From samples [B, T + 1]; with a `bos_id`, documents are told apart by it."""
+        tokens_BT, targets_BT = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+        if bos_id is None:
+            return cls(tokens_BT, targets_BT, None)
+        starts_BT = (tokens_BT == bos_id).cumsum(dim=1)
+        return cls(tokens_BT, targets_BT, starts_BT - starts_BT[:, :1])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The part of one global batch that belongs to a rank."""
+
+    microbatches: tuple[Microbatch, ...]
+    sample_ids: range
+    """Global indices of the samples of this rank, in the order of the rows of the micro-batches."""
+    first_sample: int
+    """Global index of the first sample of the whole step."""
+
+
+class Loader(Iterator[Batch]):
+    """Endless batches from sample `consumed_samples` on; a context manager.
+
+    A step takes the next `global_batch_size` samples; rank r of D takes the r-th of D equal, contiguous parts. So the
+    samples of a step do not depend on D or on the micro-batches, and the whole state is `consumed_samples`.
+
+    An error while reading ahead is raised by the step that needed the data, and again by every later call.
+
+    Args:
+        dataset: numbers and reads the samples.
+        global_batch_size: samples per step over all ranks; a multiple of micro_batch_size * data_parallel_size.
+        micro_batch_size: samples per pass.
+        data_parallel_rank: of this process.
+        data_parallel_size: number of ranks.
+        consumed_samples: samples of all earlier steps.
+        prefetch_steps: steps that are read ahead; 0 reads on demand, without a thread.
+        document_mask: give document ids. A document starts at `<s>`.
+    """
+
+    def __init__(
+        self,
+        dataset: TokenDataset,
+        *,
+        global_batch_size: int,
+        micro_batch_size: int,
+        data_parallel_rank: int,
+        data_parallel_size: int,
+        consumed_samples: int = 0,
+        prefetch_steps: int = 2,
+        document_mask: bool = False,
+    ) -> None:
+        if global_batch_size % (micro_batch_size * data_parallel_size):
+            raise ValueError(f"{global_batch_size} samples over {data_parallel_size} ranks by {micro_batch_size}")
+        if not 0 <= data_parallel_rank < data_parallel_size:
+            raise ValueError(f"rank {data_parallel_rank} of {data_parallel_size}")
+        self.consumed_samples = consumed_samples
+        """Samples of all steps that were handed out, over all ranks."""
+        self._dataset = dataset
+        self._global_batch_size = global_batch_size
+        self._micro_batch_size = micro_batch_size
+        self._rank = data_parallel_rank
+        self._rank_samples = global_batch_size // data_parallel_size
+        self._bos_id = dataset.manifest.tokenizer.bos_id if document_mask else None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") if prefetch_steps else None
+        self._prefetch_steps = prefetch_steps
+        self._ahead: deque[Future[Batch]] = deque()
+
+    def __next__(self) -> Batch:
+        if self._thread is None:
+            batch = self._read(self.consumed_samples)
+        else:
+            while len(self._ahead) <= self._prefetch_steps:
+                step = len(self._ahead)
+                self._ahead.append(
+                    self._thread.submit(self._read, self.consumed_samples + step * self._global_batch_size)
+                )
+            batch = self._ahead[0].result()
+            self._ahead.popleft()
+        self.consumed_samples += self._global_batch_size
+        return batch
+
+    def close(self) -> None:
+        """Stop reading ahead; waits for the step that is being read."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, first_sample: int) -> Batch:
+        start = first_sample + self._rank * self._rank_samples
+        sample_ids = range(start, start + self._rank_samples)
+        rows = torch.from_numpy(self._dataset.samples(sample_ids))
+        size = self._micro_batch_size
+        microbatches = tuple(Microbatch.of(rows[row : row + size], self._bos_id) for row in range(0, len(rows), size))
+        return Batch(microbatches, sample_ids, first_sample)

@@ -1,0 +1,282 @@
+"""One DeepSpeed engine around one module, and the only file that knows DeepSpeed's insides.
+
+Checked with DeepSpeed 0.19.8. What is private to it and used here: `_hp_mapping`, `single_partition_of_fp32_groups`,
+`parallel_partitioned_bit16_groups`, `fp32_groups_flat_partition`, `grad_position`, `fp32_partitioned_groups_flat`,
+`_reassign_or_swap_out_partitioned_parameters`; `_check_private_fields` compares at start-up, so that an upgrade fails
+with words and not with wrong gradients.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, Literal
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+
+from jp_llm.config.optim import OptimConfig
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A flat range of a module parameter, with the fp32 state of it that this process holds. Tensors are views."""
+
+    parameter: str
+    start: int
+    stop: int
+    state: dict[str, Tensor]
+    """`weight`, `exp_avg` and `exp_avg_sq`, each [stop - start]."""
+
+
+def prepare(device: torch.device) -> None:
+    """Set the environment that DeepSpeed reads when it is imported, and join the process group."""
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
+    import deepspeed
+
+    # Without this its start probes for compilers and may build an operator.
+    deepspeed.ops.__compatible_ops__ = {}
+    if not torch.distributed.is_initialized():
+        deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
+
+
+def construction(zero_stage: int, precision: str) -> AbstractContextManager[Any]:
+    """Context in which the module is built: under ZeRO-3 each parameter is divided as soon as it exists."""
+    if zero_stage < 3:
+        return nullcontext()
+    import deepspeed
+
+    # The dtype goes through the configuration: Init's own `dtype` argument is ignored where fp16 is not supported.
+    config: dict[str, Any] = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": {"stage": 3}}
+    if precision == "bf16":
+        config["bf16"] = {"enabled": True}
+    return deepspeed.zero.Init(config_dict_or_path=config, mem_efficient_linear=False)  # type: ignore[no-any-return]
+
+
+class ZeroEngine:
+    """Trains `module`, whose forward returns a differentiable scalar first.
+
+    Gradients accumulate over any number of `backward` calls; `step` reduces them over data parallel (a mean), clips,
+    and updates fp32 weights.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        zero_stage: Literal[0, 1, 2, 3],
+        precision: Literal["bf16", "fp32"],
+        optim: OptimConfig,
+        no_decay: set[str],
+        micro_batch_size: int,
+    ) -> None:
+        """`no_decay` names the module parameters that weight decay spares."""
+        import deepspeed
+
+        # Stage 0 in bf16 would run a real optimizer step during set-up and accumulate in bf16; stage 1 is exact.
+        self.zero_stage = 1 if zero_stage == 0 and precision == "bf16" else zero_stage
+        self.precision = precision
+        self.clipping = optim.gradient_clipping
+        decay = [p for name, p in module.named_parameters() if name not in no_decay]
+        spared = [p for name, p in module.named_parameters() if name in no_decay]
+        optimizer = torch.optim.AdamW(
+            [{"params": decay, "weight_decay": optim.weight_decay}, {"params": spared, "weight_decay": 0.0}],
+            lr=optim.learning_rate,
+            betas=(optim.beta1, optim.beta2),
+            eps=optim.eps,
+            fused=True,
+        )
+        # Set-up prints a page of memory readings, whatever the log level.
+        with redirect_stdout(StringIO()):
+            self.engine, self.optimizer, _, _ = deepspeed.initialize(
+                model=module,
+                optimizer=optimizer,
+                config=self._deepspeed_config(micro_batch_size),
+                dist_init_required=False,
+            )
+        self._torch_optimizer = optimizer if self.zero_stage == 0 else self.optimizer.optimizer
+        self._names = {id(parameter): name for name, parameter in self.engine.module.named_parameters()}
+        self._check_private_fields()
+        self._create_moments()
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return torch.device(self.engine.device)
+
+    def forward(self, *args: Any) -> Any:
+        """Run the module."""
+        return self.engine(*args)
+
+    def backward(self, objective: Tensor) -> None:
+        """Accumulate the gradients of `objective`."""
+        self.engine.backward(objective)
+
+    def step(self, learning_rate: float) -> tuple[float, bool]:
+        """Reduce, clip and update; gradients are zero afterwards.
+
+        Returns:
+            The global gradient norm before clipping, and whether the update was applied: a norm that is not finite
+            skips it on every process and leaves weights and moments as they were.
+        """
+        for group in self._torch_optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.zero_stage == 0:
+            return self._plain_step()
+        self.engine.step()
+        applied = bool(self.engine.was_step_applied())
+        norm = self.engine.get_global_grad_norm()
+        return (float(norm) if applied else float("nan")), applied
+
+    def _plain_step(self) -> tuple[float, bool]:
+        # DeepSpeed reports no norm and applies a NaN at stage 0, so reduction and clipping are done here.
+        self.engine.buffered_allreduce_fallback()
+        gradients = [p.grad for p in self.engine.module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        applied = bool(torch.isfinite(norm))
+        if applied:
+            if self.clipping > 0:
+                torch.nn.utils.clip_grads_with_norm_(self.engine.module.parameters(), self.clipping, norm)
+            self.engine.step()
+        self.engine.zero_grad()
+        return float(norm), applied
+
+    def fragments(self) -> Iterator[Fragment]:
+        """The fp32 state that this process holds. Under stages 1 to 3 no two processes hold the same range."""
+        find = {0: self._whole, 1: self._mapped, 2: self._mapped, 3: self._partitioned}[self.zero_stage]
+        for name, parameter in self.engine.module.named_parameters():
+            found = find(parameter)
+            if found is None:
+                continue
+            start, weight, key, offset = found
+            state = {"weight": weight}
+            for moment in MOMENTS:
+                whole = self._torch_optimizer.state[key][moment]
+                state[moment] = whole.view(-1).narrow(0, offset, weight.numel())
+            yield Fragment(name, start, start + weight.numel(), state)
+
+    def publish_weights(self) -> None:
+        """Carry changed fp32 weights over to the weights that the module computes with."""
+        if self.zero_stage == 3:
+            self.optimizer.checkpoint_event_prologue()
+            for index in range(len(self.optimizer.fp16_groups)):
+                self.optimizer._reassign_or_swap_out_partitioned_parameters(index)
+            self.optimizer.checkpoint_event_epilogue()
+        elif hasattr(self.optimizer, "update_lp_params"):
+            self.optimizer.update_lp_params()
+        elif self.zero_stage > 0:
+            self._publish_bucketed()
+
+    @property
+    def applied_updates(self) -> int:
+        """Updates that were applied so far, as AdamW counts them for its bias correction."""
+        state = next(iter(self._torch_optimizer.state.values()))
+        return int(state["step"])
+
+    @applied_updates.setter
+    def applied_updates(self, value: int) -> None:
+        for state in self._torch_optimizer.state.values():
+            state["step"].fill_(value)
+
+    def _deepspeed_config(self, micro_batch_size: int) -> dict[str, Any]:
+        zero: dict[str, Any] = {
+            "stage": self.zero_stage,
+            "overlap_comm": self.zero_stage == 3 and torch.cuda.is_available(),
+            "reduce_bucket_size": 2 * 10**8,
+            # One flat tensor per parameter group, so that every process has the same number of groups.
+            "sub_group_size": 10**12,
+        }
+        if self.zero_stage == 2:
+            zero["use_multi_rank_bucket_allreduce"] = False
+        config: dict[str, Any] = {
+            "train_micro_batch_size_per_gpu": micro_batch_size,
+            # The loop owns accumulation: every `step` is a boundary.
+            "gradient_accumulation_steps": 1,
+            "managed_gradient_accumulation": False,
+            "gradient_clipping": 0.0 if self.zero_stage == 0 else self.clipping,
+            "zero_optimization": zero,
+            "zero_allow_untested_optimizer": False,
+            "timers": {"throughput": {"enabled": False}},
+            "steps_per_print": 10**12,
+        }
+        if self.precision == "bf16":
+            config["bf16"] = {"enabled": True}
+            config["data_types"] = {"grad_accum_dtype": "fp32"}
+        return config
+
+    def _flat_masters(self) -> list[Tensor]:
+        """The fp32 tensors that AdamW steps."""
+        if self.zero_stage == 3:
+            return list(self.optimizer.fp32_partitioned_groups_flat)
+        return [parameter for group in self._torch_optimizer.param_groups for parameter in group["params"]]
+
+    def _create_moments(self) -> None:
+        """AdamW would create its state in the first step; fragments and a resumed run need it before."""
+        for master in self._flat_masters():
+            self._torch_optimizer.state[master] = {
+                "step": torch.zeros((), dtype=torch.float32, device=master.device),
+                **{moment: torch.zeros_like(master) for moment in MOMENTS},
+            }
+
+    def _whole(self, parameter: Any) -> tuple[int, Tensor, Any, int]:
+        return 0, parameter.data.view(-1), parameter, 0
+
+    def _mapped(self, parameter: Any) -> tuple[int, Tensor, Any, int] | None:
+        mapping = parameter._hp_mapping
+        if mapping is None:
+            return None
+        flat = self._torch_optimizer.param_groups[mapping.param_group_index]["params"][0]
+        address = mapping.hp_fragment_address
+        return mapping.lp_fragment_address.start, mapping.hp_fragment.data.view(-1), flat, address.start
+
+    def _partitioned(self, parameter: Any) -> tuple[int, Tensor, Any, int] | None:
+        group, offset, capacity = self.optimizer.grad_position[self.optimizer.get_param_id(parameter)]
+        start = min(capacity * torch.distributed.get_rank(), parameter.ds_numel)
+        size = min(start + capacity, parameter.ds_numel) - start
+        if size == 0:
+            return None
+        flat = self.optimizer.fp32_partitioned_groups_flat[group]
+        return start, flat.data.narrow(0, offset, size), flat, offset
+
+    def _publish_bucketed(self) -> None:
+        from deepspeed.runtime.utils import all_gather_dp_groups
+
+        zero = self.optimizer
+        for index, master in enumerate(zero.single_partition_of_fp32_groups):
+            own = torch.distributed.get_rank(group=zero.real_dp_process_group[index])
+            zero.parallel_partitioned_bit16_groups[index][own].data.copy_(master.data)
+        all_gather_dp_groups(
+            groups_flat=zero.bit16_groups_flat,
+            partitioned_param_groups=zero.parallel_partitioned_bit16_groups,
+            dp_process_group=zero.real_dp_process_group,
+            start_alignment_factor=zero.nccl_start_alignment_factor,
+            allgather_bucket_size=zero.allgather_bucket_size,
+        )
+
+    def _check_private_fields(self) -> None:
+        import deepspeed
+
+        needed = {
+            0: [],
+            1: ["real_dp_process_group"],
+            2: ["single_partition_of_fp32_groups", "parallel_partitioned_bit16_groups", "real_dp_process_group"],
+            3: ["fp32_partitioned_groups_flat", "grad_position", "_reassign_or_swap_out_partitioned_parameters"],
+        }[self.zero_stage]
+        missing = [name for name in needed if not hasattr(self.optimizer, name)]
+        expected = "BF16_Optimizer" if self.precision == "bf16" and self.zero_stage == 1 else None
+        if missing or (expected and type(self.optimizer).__name__ != expected):
+            raise RuntimeError(
+                f"DeepSpeed {deepspeed.__version__} is not the version this engine was checked with (0.19.8): "
+                f"{type(self.optimizer).__name__} lacks {missing}; install deepspeed==0.19.8"
+            )
+        masters = self._flat_masters()
+        if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in masters):
+            raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")

@@ -1,0 +1,12 @@
+"""Constant learning rate after warm-up."""
+
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Factor 1 at every step."""
+
+    def factor(self, progress: float) -> float:
+        """Factor on the peak learning rate; `progress` runs from 0 (end of warm-up) to 1 (end of the run)."""
+        return 1.0

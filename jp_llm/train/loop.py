@@ -1,0 +1,105 @@
+"""The training loop: one step after another, and what happens between them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from jp_llm.config.run import RunConfig
+from jp_llm.data.dataset import TokenDataset
+from jp_llm.data.loader import Loader
+from jp_llm.engine.engine import Engine, StepResult
+from jp_llm.optim.schedule import Schedule, learning_rate
+from jp_llm.runtime.env import World
+from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.tokenizer import Tokenizer
+from jp_llm.train.complete import completions
+from jp_llm.train.evaluate import evaluate
+from jp_llm.train.records import Records
+from jp_llm.train.saver import Saver
+from jp_llm.train.state import TrainState
+from jp_llm.train.throughput import Throughput
+
+MOST_SKIPS_IN_A_ROW = 8
+
+
+@dataclass
+class Run:
+    """Everything a run is made of; `jp_llm.train.build` puts it together."""
+
+    config: RunConfig
+    world: World
+    engine: Engine
+    loader: Loader
+    validation: TokenDataset | None
+    tokenizer: Tokenizer
+    schedule: Schedule
+    state: TrainState
+    records: Records
+    saver: Saver
+    throughput: Throughput
+
+
+def fit(run: Run) -> None:
+    """Train from `run.state` to the last step.
+
+    Raises:
+        UserError: the gradients stopped being finite, or the last checkpoint could not be written.
+    """
+    config, state = run.config.train, run.state
+    skips_in_a_row = 0
+    while state.step < config.num_steps:
+        batch = next(run.loader)
+        rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
+        result = run.engine.train_step(batch, rate)
+
+        state.step += 1
+        state.consumed_samples = run.loader.consumed_samples
+        state.consumed_tokens += config.global_batch_size * run.config.seq_length
+        state.applied_updates += result.applied
+        state.skipped_updates += not result.applied
+        skips_in_a_row = 0 if result.applied else skips_in_a_row + 1
+        last = state.step == config.num_steps
+
+        run.throughput.add(config.global_batch_size * run.config.seq_length)
+        if not result.applied:
+            run.records.event("skip", step=state.step, first_sample=batch.first_sample)
+        if state.step % config.log_every_steps == 0 or last or not result.applied:
+            run.records.log(_train_record(run, result, rate))
+        if skips_in_a_row == MOST_SKIPS_IN_A_ROW:
+            raise UserError(
+                f"step {state.step}: the gradient norm was not finite {MOST_SKIPS_IN_A_ROW} times in a row; "
+                "go back to an older checkpoint with a lower optim.learning_rate, or look at the samples of these "
+                f"steps (events.jsonl; the last ones begin at sample {batch.first_sample})"
+            )
+        if run.validation is not None and _due(state.step, config.eval_every_steps, last):
+            held_out = evaluate(run.engine, run.validation, run.world)
+            run.records.log({"kind": "eval", "step": state.step, "sources": held_out})
+        if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
+            for record in completions(run.engine, run.tokenizer, state.step):
+                run.records.log(record)
+        if _due(state.step, run.config.checkpoint.every_steps, last):
+            run.saver.save(run.engine, state, final=last)
+        run.throughput.forget_pause()
+    run.records.event("end", step=state.step)
+
+
+def _due(step: int, every: int, last: bool) -> bool:
+    return last or (every > 0 and step % every == 0)
+
+
+def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
+    speed = run.throughput.take()
+    left = (run.config.train.num_steps - run.state.step) * run.config.train.global_batch_size * run.config.seq_length
+    return {
+        "kind": "train",
+        "step": run.state.step,
+        "consumed_tokens": run.state.consumed_tokens,
+        "loss": result.loss,
+        "z_loss": result.z_loss,
+        "grad_norm": result.grad_norm if math.isfinite(result.grad_norm) else None,
+        "learning_rate": rate,
+        "applied": result.applied,
+        "tokens_per_second": speed.tokens_per_second,
+        "mfu": speed.mfu,
+        "seconds_left": left / speed.tokens_per_second,
+    }

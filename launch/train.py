@@ -1,0 +1,25 @@
+"""Train: `deepspeed launch/train.py model/size=110m model/arch=llama data.path=corpora/aozora run_dir=runs/first`."""
+
+import sys
+
+from jp_llm.config.app import run
+from jp_llm.config.run import RunConfig
+
+
+def train(config: RunConfig) -> None:
+    # Imported late: a configuration error must not cost the load of torch.
+    from jp_llm.train.preflight import check
+
+    preflight = check(config)
+    if config.dry_run:
+        from jp_llm.train.summary import summary
+
+        print(summary(preflight))
+        return
+    from jp_llm.train.build import run as run_training
+
+    run_training(preflight)
+
+
+if __name__ == "__main__":
+    sys.exit(run("train", RunConfig, train))

@@ -1,0 +1,104 @@
+"""Several processes in one group, kept for the whole test session: a DeepSpeed start costs seconds, a call does not.
+
+    results = processes.run(function, *args)      # [function(*args) on rank 0, on rank 1, ...]
+
+The function stands at the top level of a test file; it and its arguments travel by name and by pickle. An exception on
+any rank fails the caller with that rank's traceback.
+"""
+
+import importlib.util
+import inspect
+import multiprocessing
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Any
+
+TIMEOUT_SECONDS = 120.0
+
+
+class Processes:
+    """`size` processes with torch.distributed over gloo; started at the first `run`."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._pipes: list[Connection] = []
+        self._processes: list[Any] = []
+
+    def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """Call `function(*args)` on every rank and return the results in rank order."""
+        if not self._processes:
+            self._start()
+        for pipe in self._pipes:
+            pipe.send((inspect.getfile(function), function.__name__, args))
+        results, failures = [], []
+        for rank, pipe in enumerate(self._pipes):
+            if not pipe.poll(TIMEOUT_SECONDS):
+                failures.append(f"rank {rank}: no answer in {TIMEOUT_SECONDS:.0f} s")
+                continue
+            try:
+                failed, value = pipe.recv()
+            except EOFError:
+                failed, value = True, "the process died"
+            if failed:
+                failures.append(f"rank {rank}:\n{value}")
+            results.append(value)
+        if failures:
+            self.close()
+            raise AssertionError("\n".join(failures))
+        return results
+
+    def close(self) -> None:
+        """End the processes; the next `run` starts new ones."""
+        for process in self._processes:
+            process.kill()
+            process.join()
+        self._pipes, self._processes = [], []
+
+    def _start(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        context = multiprocessing.get_context("spawn")
+        for rank in range(self.size):
+            here, there = context.Pipe()
+            process = context.Process(target=_serve, args=(there, rank, self.size, port), daemon=True)
+            process.start()
+            self._pipes.append(here)
+            self._processes.append(process)
+
+
+def _serve(pipe: Connection, rank: int, size: int, port: int) -> None:
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_SIZE": size, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"})
+    import torch
+
+    from jp_llm.engine.zero import prepare
+
+    torch.set_num_threads(1)
+    prepare(torch.device("cpu"))
+    modules: dict[str, ModuleType] = {}
+    while True:
+        file, name, args = pipe.recv()
+        try:
+            if file not in modules:
+                modules[file] = _load(file)
+            pipe.send((False, getattr(modules[file], name)(*args)))
+        except BaseException:
+            pipe.send((True, traceback.format_exc()))
+
+
+def _load(file: str) -> ModuleType:
+    name = f"in_worker_{abs(hash(file))}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
