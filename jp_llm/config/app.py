@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -56,6 +57,7 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
         UserError: an override that cannot be read, or a choice that does not exist in its group; all of them.
     """
     groups = _groups_of(folder, entry)
+    parser = OverridesParser.create()
     prepared, problems = [], []
     for override in overrides:
         match = _OVERRIDE.match(override)
@@ -70,15 +72,17 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
             else:
                 prepared.append(override)
         else:
-            prepared.append(override if match["sign"] else f"++{override}")
+            forced = override if match["sign"] else f"++{override}"
+            try:
+                parser.parse_override(forced)
+                prepared.append(forced)
+            except HydraException:
+                problems.append(f"{override}: brackets, braces, commas and quotes in a value need \"key='value'\"")
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
             tree = OmegaConf.to_container(compose(entry, prepared), resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        if not problems or isinstance(error, OmegaConfBaseException):
-            problems.append(
-                f"{_first_line(error)} (values with spaces, commas or brackets need quotes: \"key='value'\")"
-            )
+        problems.append(_first_line(error))
     if problems:
         raise config_error(problems)
     assert isinstance(tree, dict)
@@ -87,8 +91,9 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
 
 def help_text(entry: str, schema: type[Section]) -> str:
     """Groups with their choices, and every key with its default and meaning."""
-    lines = [f"usage: launch/{entry}.py [group=choice ...] [key=value ...]", "", "groups:"]
-    for group in sorted(_groups_of(CONFIG_FOLDER, entry)):
+    groups = sorted(_groups_of(CONFIG_FOLDER, entry))
+    lines = [f"usage: {sys.argv[0]} {'[group=choice ...] ' if groups else ''}[key=value ...]"]
+    for group in groups:
         choices = sorted(file.stem for file in (CONFIG_FOLDER / group).glob("*.yaml"))
         lines.append(f"  {group}={'|'.join(choices)}")
     lines += ["", "keys:"]

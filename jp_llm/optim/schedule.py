@@ -25,9 +25,11 @@ def build_schedule(name: str, options: Mapping[str, Any]) -> Schedule:
     schedule_class = plugin.load("jp_llm.optim.lr", name)
     try:
         return cast(Schedule, schedule_class(**options))
-    except (ValidationError, TypeError) as error:
-        known = ", ".join(getattr(schedule_class, "__dataclass_fields__", {})) or "no options"
-        raise config_error([f"optim.schedule_options: {options} does not suit {name!r} ({known}): {error}"]) from None
+    except ValidationError as error:
+        known = ", ".join(schedule_class.model_fields) or "no options"  # type: ignore[attr-defined]
+        raise config_error(
+            f"optim.schedule_options.{item['loc'][0]}: {item['msg']}; {name} takes {known}" for item in error.errors()
+        ) from None
 
 
 def learning_rate(config: OptimConfig, schedule: Schedule, step: int, num_steps: int) -> float:

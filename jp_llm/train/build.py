@@ -55,7 +55,6 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     if state is None:
         state = TrainState()
         engine.initialize()
-        records.event("start", world_size=world.size)
     loader = Loader(
         dataset,
         global_batch_size=config.train.global_batch_size,

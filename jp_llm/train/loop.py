@@ -46,6 +46,11 @@ def fit(run: Run) -> None:
         UserError: the gradients stopped being finite, or the last checkpoint could not be written.
     """
     config, state = run.config.train, run.state
+    if state.step >= config.num_steps:
+        if run.world.is_main:
+            print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
+        return
+    run.records.event("resume" if state.step else "start", step=state.step, world_size=run.world.size)
     skips_in_a_row = 0
     while state.step < config.num_steps:
         batch = next(run.loader)

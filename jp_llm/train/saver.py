@@ -72,7 +72,6 @@ class Saver:
         self._compare(folder, reader.manifest)
         state = TrainState(**reader.manifest.state)
         engine.restore(reader.read_piece, state.applied_updates)
-        self.records.event("resume", step=state.step, checkpoint=str(folder))
         return state
 
     def _newest_good(self) -> Path | None:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 TIMEOUT_SECONDS = 120.0
+LAG_SECONDS = 10.0
 
 
 class Processes:
@@ -37,8 +39,8 @@ class Processes:
             pipe.send((inspect.getfile(function), function.__name__, args))
         results, failures = [], []
         for rank, pipe in enumerate(self._pipes):
-            if not pipe.poll(TIMEOUT_SECONDS):
-                failures.append(f"rank {rank}: no answer in {TIMEOUT_SECONDS:.0f} s")
+            if not _answers(pipe, self._pipes):
+                failures.append(f"rank {rank}: no answer")
                 continue
             try:
                 failed, value = pipe.recv()
@@ -70,6 +72,17 @@ class Processes:
             process.start()
             self._pipes.append(here)
             self._processes.append(process)
+
+
+def _answers(pipe: Connection, pipes: list[Connection]) -> bool:
+    """Wait for `pipe`; where another rank has answered long before, this one waits for it in vain."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if pipe.poll(1.0):
+            return True
+        if any(other.poll() for other in pipes if other is not pipe):
+            deadline = min(deadline, time.monotonic() + LAG_SECONDS)
+    return False
 
 
 def _serve(pipe: Connection, rank: int, size: int, port: int) -> None:

@@ -1,15 +1,16 @@
 """Configurations and data of a size that a test can train."""
 
+import json
+import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jp_llm.config.run import RunConfig
-from jp_llm.shards.manifest import DatasetManifest, TokenizerRecord
-from jp_llm.shards.writer import ShardWriter
+from jp_llm.shards.manifest import DatasetManifest, ShardManifest, TokenizerRecord
+from preprocessing.encode.tokenize import encode_file
+from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 
-VOCAB_SIZE = 301
+VOCAB_SIZE = 512
 
 
 def run_config(**overrides: Any) -> RunConfig:
@@ -49,21 +50,42 @@ def run_config(**overrides: Any) -> RunConfig:
     return RunConfig.model_validate(values)
 
 
-def write_dataset(folder: Path, *, documents: int = 60, sources: tuple[str, ...] = ("books", "web")) -> DatasetManifest:
-    """A dataset of random ids; its tokenizer record points to no tokenizer."""
-    generator = np.random.default_rng(0)
-    found: dict[str, dict[str, Any]] = {}
+def write_dataset(folder: Path, *, sources: tuple[str, ...] = ("books", "web")) -> DatasetManifest:
+    """A dataset of a few hundred made-up sentences with a tokenizer of its own; the same bytes every time."""
+    chance = random.Random(0)
+    files = []
     for source in sources:
-        found[source] = {}
-        for split, count in (("train", documents), ("validation", documents // 4)):
-            prefix = folder / "shards" / source / f"{split}-00000"
-            with ShardWriter(prefix, "uint16") as writer:
-                for _ in range(count):
-                    size = int(generator.integers(5, 60))
-                    ids = np.concatenate(([1], generator.integers(4, VOCAB_SIZE, size), [2]))
-                    writer.add(ids, characters=2 * size, num_bytes=6 * size)
-            found[source][split] = (writer.manifest,)
-    record = TokenizerRecord("tokenizer", "0" * 64, "none", "0", VOCAB_SIZE, 0, 1, 2, 3)
+        for split, count in (("train", 120), ("validation", 30)):
+            lines = ({"text": _text(chance), "source": source} for _ in range(count))
+            files.append(folder / "documents" / source / f"{split}-00000-000.jsonl")
+            files[-1].parent.mkdir(parents=True, exist_ok=True)
+            files[-1].write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    config = TokenizerConfig(vocab_size=VOCAB_SIZE, character_coverage=0.99, num_threads=1)
+    tokenizer = train([file for file in files if "train" in file.name], config, folder / "tokenizer")
+    found: dict[str, dict[str, tuple[ShardManifest, ...]]] = {}
+    for file in files:
+        source, split = file.parent.name, file.name.split("-")[0]
+        shard = encode_file(file, tokenizer, folder / "shards" / source / f"{split}-00000")
+        found.setdefault(source, {})[split] = (shard,)
+    record = TokenizerRecord(
+        folder="tokenizer",
+        fingerprint=tokenizer.fingerprint,
+        library="sentencepiece",
+        library_version=tokenizer.library_version,
+        vocab_size=tokenizer.vocab_size,
+        unk_id=tokenizer.unk_id,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
+        pad_id=tokenizer.pad_id,
+    )
     manifest = DatasetManifest(record, "uint16", "0" * 64, found)
     manifest.save(folder)
     return manifest
+
+
+def _text(chance: random.Random) -> str:
+    characters = "山川町人朝夜花雪船声空海道雨風木石光影春夏秋冬東西南北白黒青赤"
+    ends = ("は静かだ。", "が見える。", "を歩いた。", "に帰る。", "と話した。\n")
+    words = ["".join(chance.sample(characters, chance.randrange(1, 4))) for _ in range(12)]
+    sentences = (chance.choice(words) + "の" + chance.choice(words) + chance.choice(ends) for _ in range(5))
+    return "".join(sentences) + str(chance.randrange(10**6))

@@ -1,10 +1,8 @@
 """Models, tokenizers and checkpoints small enough to be exported in a test."""
 
-import io
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 import torch
 import torch.distributed
 
@@ -18,6 +16,7 @@ from jp_llm.export.source import DecoderSource
 from jp_llm.model.decoder import Decoder
 from jp_llm.parallel.pieces import Piece
 from jp_llm.tokenizer.tokenizer import Tokenizer
+from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "gpt2": {"arch": "gpt2"},
@@ -42,28 +41,18 @@ TEXT = (
     "「どこへ行くの」と妹がきいた。「海まで」と兄はこたえた。",
     "機械は一日に三百二十個の部品を作り、夜は止まる。",
     "冬の山は静かで、雪の上に小さな足あとが残っていた。",
+    "English words , too , stand between spaces 2024 .",
+    "".join(map(chr, range(ord("ぁ"), ord("ゔ")))),
+    "".join(map(chr, range(ord("ァ"), ord("ヴ")))),
 )
 
 
 def tiny_tokenizer(folder: Path) -> Tokenizer:
-    """A unigram tokenizer with byte fallback; its size is no multiple of 128."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT * 4),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=430,
-        hard_vocab_limit=False,
-        character_coverage=1.0,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        user_defined_symbols=["\n"],
-        pad_id=3,
-        minloglevel=2,
-    )
-    tokenizer = Tokenizer.create(folder, model.getvalue(), {"model_type": "unigram"})
+    """A unigram tokenizer with byte fallback, made as the real ones; its size is no multiple of 128."""
+    folder.mkdir(parents=True)
+    sample = folder / "sample.txt"
+    sample.write_text("\n".join(TEXT * 4), encoding="utf-8")
+    tokenizer = train([sample], TokenizerConfig(vocab_size=579, num_threads=1), folder / "tokenizer")
     assert tokenizer.vocab_size % 128
     return tokenizer
 

@@ -1,10 +1,9 @@
 """Constant learning rate after warm-up."""
 
-from pydantic.dataclasses import dataclass
+from jp_llm.config.section import Section
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Section):
     """Factor 1 at every step."""
 
     def factor(self, progress: float) -> float:

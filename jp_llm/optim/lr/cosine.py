@@ -3,11 +3,11 @@
 import math
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+
+from jp_llm.config.section import Section
 
 
-@dataclass(frozen=True)
-class Cosine:
+class Cosine(Section):
     """From 1 down to `minimum` along half a cosine."""
 
     minimum: float = Field(default=0.1, ge=0, le=1)

@@ -1,11 +1,11 @@
 """Linear decay."""
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+
+from jp_llm.config.section import Section
 
 
-@dataclass(frozen=True)
-class Linear:
+class Linear(Section):
     """From 1 down to `minimum` on a straight line."""
 
     minimum: float = Field(default=0.0, ge=0, le=1)

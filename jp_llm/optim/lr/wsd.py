@@ -1,11 +1,11 @@
 """Warm-up, stable, decay (Hu et al. 2024, MiniCPM, section 4.1), with a linear decay."""
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+
+from jp_llm.config.section import Section
 
 
-@dataclass(frozen=True)
-class WarmupStableDecay:
+class WarmupStableDecay(Section):
     """1 for most of the run, then straight down to `minimum`; a run can go on from before the decay."""
 
     decay_share: float = Field(default=0.2, gt=0, le=1)

@@ -1,0 +1,113 @@
+"""A model to run: a Hugging Face folder, or a checkpoint that is exported on the way.
+
+`launch/generate.py` and `launch/evaluate.py` see transformers models only, so what they say of a checkpoint is what a
+user of the exported model will see.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import jp_llm
+from jp_llm.checkpoint.format import MANIFEST
+from jp_llm.checkpoint.store import resolve
+from jp_llm.export.config import ExportConfig
+from jp_llm.export.folder import CONFIG_FILE
+from jp_llm.export.run import PROOF_FILE, export_checkpoint
+from jp_llm.export.verify import quiet_transformers
+from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.files import read_json, sha256_of
+
+Device = Literal["auto", "cuda", "cpu"]
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model and its tokenizer, as transformers loads them."""
+
+    model: Any
+    tokenizer: Any
+    folder: Path
+    """The Hugging Face folder."""
+    device: torch.device
+    start_id: int
+    """Id that stands before the first token of a text: bos, or eos where there is none."""
+    context: int | None
+    """Longest context in tokens; None where the model names none."""
+
+
+def open_model(path: Path, device: Device, precision: Precision) -> LoadedModel:
+    """Load a Hugging Face folder, a checkpoint or the newest checkpoint of a run folder.
+
+    Args:
+        device: auto takes a GPU if there is one.
+        precision: auto computes in bf16 on a GPU and in fp32 on a CPU.
+
+    Raises:
+        UserError: there is no model at `path`, or not all of it could be loaded.
+    """
+    folder = huggingface_folder(path)
+    place = torch.device("cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu")
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: there is no GPU that torch can use; take device=cpu")
+    half = precision == "bf16" or (precision == "auto" and place.type == "cuda")
+    model, tokenizer = _load(folder, torch.bfloat16 if half else torch.float32)
+    start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start_id is None:
+        raise UserError(f"{folder}: the tokenizer has neither a bos nor an eos token, so no text can begin")
+    return LoadedModel(
+        model=model.to(place).eval(),
+        tokenizer=tokenizer,
+        folder=folder,
+        device=place,
+        start_id=start_id,
+        context=getattr(model.config, "max_position_embeddings", None),
+    )
+
+
+def huggingface_folder(path: Path) -> Path:
+    """`path` itself if it is a Hugging Face folder; otherwise the export of the checkpoint that it names.
+
+    That export holds the trained fp32 weights and stays beside the checkpoints, in `exported/`, until somebody deletes
+    it. It is written anew when the checkpoint under the same name is another one.
+    """
+    path = path.expanduser()
+    if (path / CONFIG_FILE).is_file():
+        return path
+    if not path.exists():
+        raise UserError(f"{path}: no such folder; name a Hugging Face folder, a run folder or a checkpoint")
+    checkpoint = resolve(path).absolute()
+    inside_run = checkpoint.parent.name == "checkpoints"
+    target = (checkpoint.parents[1] if inside_run else checkpoint.parent) / "exported" / checkpoint.name
+    proof = target / PROOF_FILE
+    if proof.is_file():
+        known = read_json(proof)
+        if (
+            known["origin"]["manifest_sha256"] == sha256_of(checkpoint / MANIFEST)
+            and known["versions"]["jp-llm"] == jp_llm.__version__
+        ):
+            return target
+    config = ExportConfig(checkpoint=str(checkpoint), output_dir=str(target), dtype="fp32", overwrite=True)
+    export_checkpoint(checkpoint, target, config)
+    return target
+
+
+def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: transformers cannot load it: {error}") from error
+    if info["missing_keys"] or info["mismatched_keys"]:
+        # transformers would go on with random numbers in their place.
+        wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+        raise UserError(f"{folder}: weights are missing or misshapen: {', '.join(wrong)}; copy the folder again")
+    return model, tokenizer

@@ -1,0 +1,67 @@
+"""What `launch/generate.py` reads (`configs/generate.yaml`). Loads no torch."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from jp_llm.config.section import Section
+from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
+
+
+class SamplingConfig(Section):
+    """How the next token is chosen; the words are those of transformers."""
+
+    max_new_tokens: PositiveInt = 128
+    """Most tokens after the prompt."""
+    min_new_tokens: int = Field(default=0, ge=0)
+    """A text does not end before it has this many tokens after the prompt."""
+    do_sample: bool = True
+    """Draw tokens; false takes the likeliest one every time."""
+    temperature: PositiveFloat = SAMPLING_TEMPERATURE
+    """Logits are divided by this before drawing."""
+    top_k: int = Field(default=0, ge=0)
+    """Draw from this many likeliest tokens; 0 from all."""
+    top_p: float = Field(default=SAMPLING_TOP_P, gt=0, le=1)
+    """Draw from the smallest set of likeliest tokens with this probability together (Holtzman et al. 2020)."""
+    repetition_penalty: PositiveFloat = 1.0
+    """Logits of tokens that occurred are divided (if positive) or multiplied by this (CTRL, Keskar et al. 2019)."""
+    no_repeat_ngram_size: int = Field(default=0, ge=0)
+    """No sequence of this many tokens occurs twice; 0 allows it."""
+    num_return_sequences: PositiveInt = 1
+    """Texts per prompt."""
+    seed: int = 1234
+    """Decides what is drawn, for each text apart: neither batch_size nor the other prompts change it."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.min_new_tokens > self.max_new_tokens:
+            found.append(f"min_new_tokens: {self.min_new_tokens} is more than max_new_tokens {self.max_new_tokens}")
+        if not self.do_sample and self.num_return_sequences > 1:
+            found.append("num_return_sequences: texts of one prompt are all the same without do_sample=true")
+        return found
+
+
+class GenerateConfig(SamplingConfig):
+    """Prompts in, texts out."""
+
+    model: str = ""
+    """A Hugging Face folder, a run folder (its newest checkpoint), or one step_N folder."""
+    prompts: tuple[str, ...] = ()
+    """Beginnings of texts; without any (and without prompts_file) the model begins a document by itself."""
+    prompts_file: str | None = None
+    """More prompts: a .jsonl file with {"prompt": ...} per line, or plain text with one prompt per line (an empty line
+    is a prompt without text)."""
+    output: str | None = None
+    """JSON Lines file to write (prompt, text, tokens, seed, settings per line); null prints the texts."""
+    batch_size: PositiveInt = 8
+    """Texts that are generated at the same time."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    """auto takes a GPU if there is one."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto computes in bf16 on a GPU and in fp32 on a CPU."""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.model:
+            found.append("model: name a Hugging Face folder or a run folder, e.g. model=runs/first")
+        return found

@@ -1,0 +1,10 @@
+"""Show what a run came to: `python launch/report.py run_dir=runs/first`."""
+
+import sys
+
+from jp_llm.report.summary import ReportConfig, run
+
+from jp_llm.config import app
+
+if __name__ == "__main__":
+    sys.exit(app.run("report", ReportConfig, run))

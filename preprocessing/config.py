@@ -1,0 +1,149 @@
+"""The configuration of a corpus: what `launch/preprocess.py` reads."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+
+from jp_llm.config.build import build, problems_of
+from jp_llm.config.section import Section
+from jp_llm.runtime import plugin
+from jp_llm.runtime.errors import UserError, config_error
+from jp_llm.runtime.files import fingerprint_of
+from preprocessing.encode.train_tokenizer import TokenizerConfig
+from preprocessing.step import Filter, Mapper, Reader
+
+StageName = Literal["clean", "tokenizer", "encode"]
+STAGES: tuple[StageName, ...] = ("clean", "tokenizer", "encode")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RULES_OF_NAMES = "letters, digits, dots, hyphens and underscores only (it becomes part of file names)"
+_NOT_CONTENT = ("output_dir", "num_workers", "stages", "on_damaged_file", "max_decompression_ratio")
+"""Keys that cannot change a finished output, and may differ when a run is continued."""
+
+
+class SourceConfig(Section):
+    """One kind of raw text: how it is read, where it lies, what it goes through."""
+
+    reader: dict[str, Any]
+    """`type` is a file of preprocessing/readers (aozora, jsonl, text); the other keys are the fields of its class."""
+    paths: tuple[str, ...] = ()
+    """Files, folders and patterns (raw/**/*.jsonl.gz). Files may be compressed with gzip, zstd, xz or bz2; tar archives
+    are read member by member."""
+    files: tuple[str, ...] = ()
+    """Patterns for the files inside folders and archives, e.g. ["*.txt"]; empty takes all."""
+    steps: tuple[dict[str, Any], ...] = ()
+    """In this order; `type` is a file of preprocessing/mappers or preprocessing/filters."""
+
+    @field_validator("paths", "files", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+    def build_reader(self) -> Reader:
+        """The reader.
+
+        Raises:
+            UserError: exit code 2, unknown type or wrong keys, each relative to `reader`.
+        """
+        reader: Reader = _build(self.reader, {"preprocessing.readers": Reader})
+        return reader
+
+    def build_steps(self) -> list[Mapper | Filter]:
+        """The steps, in order.
+
+        Raises:
+            UserError: see `build_reader`.
+        """
+        kinds = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
+        return [_build(step, kinds) for step in self.steps]
+
+    def problems(self) -> list[str]:
+        kinds = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
+        found = [f"reader.{problem}" for problem in _problems(self.reader, {"preprocessing.readers": Reader})]
+        if not self.paths:
+            found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
+        for index, step in enumerate(self.steps):
+            found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds)]
+        return found
+
+
+class CorpusTokenizerConfig(TokenizerConfig):
+    """Take a tokenizer, or train one on the cleaned training documents."""
+
+    path: str | None = None
+    """Folder of a finished tokenizer, which is copied; null trains one with the other keys."""
+
+    def recipe(self) -> TokenizerConfig:
+        """Without `path`."""
+        return TokenizerConfig(**self.model_dump(exclude={"path"}))
+
+
+class CorpusConfig(Section):
+    """A whole corpus, from raw files to token shards (`configs/corpus.yaml`)."""
+
+    name: str
+    """For people; also the default folder, corpora/<name>."""
+    output_dir: str
+    """Folder of the dataset. Running the same command again continues it."""
+    sources: dict[str, SourceConfig]
+    """Name -> source. Names become folders, and keys of data.weights in training."""
+    stages: tuple[StageName, ...] = STAGES
+    """What to do now; left out stages can follow later, in this order."""
+    validation_fraction: float = Field(default=0.01, ge=0, lt=1)
+    """Share of the documents that is held out, decided by a hash of the text: copies stay on one side."""
+    tokenizer: CorpusTokenizerConfig = CorpusTokenizerConfig()
+    num_workers: PositiveInt | None = None
+    """Processes; null takes one per core. The output does not depend on it."""
+    unit_bytes: PositiveInt = 32 << 20
+    """Raw bytes (as on disk) per task. Larger plain files of lines are divided, small files are put together."""
+    documents_file_bytes: PositiveInt = 64 << 20
+    """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""
+    on_damaged_file: Literal["stop", "skip"] = "stop"
+    """skip keeps the documents before the damage, counts the file as rejected (damaged_file) and goes on."""
+    max_decompression_ratio: PositiveFloat = 200.0
+    """Input that expands more, beyond its first 64 MiB, is taken for an attack."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all keys that decide the content."""
+        return fingerprint_of(self.content())
+
+    def content(self) -> dict[str, Any]:
+        """The keys that decide the content, as JSON."""
+        return self.model_dump(mode="json", exclude=set(_NOT_CONTENT))
+
+    def problems(self) -> list[str]:
+        found = [f"{key}: must not be empty" for key in ("output_dir", "sources", "stages") if not getattr(self, key)]
+        if not _NAME.fullmatch(self.name):
+            found.append(f"name: {self.name!r}: {_RULES_OF_NAMES}")
+        for name, source in self.sources.items():
+            if not _NAME.fullmatch(name):
+                found.append(f"sources.{name}: {_RULES_OF_NAMES}")
+            found += problems_of(source, f"sources.{name}.")
+        for name in sorted(set(self.tokenizer.source_weights or {}) - set(self.sources)):
+            hint = plugin.nearest(name, list(self.sources))
+            found.append(f"tokenizer.source_weights.{name}: no such source{hint}")
+        return found
+
+
+def _build(values: dict[str, Any], kinds: dict[str, type[Section]]) -> Any:
+    """The section that `type` names, in the first of the packages that has it, filled with the other keys."""
+    name = values.get("type")
+    known = {plugin_name: package for package in kinds for plugin_name in plugin.names(package)}
+    if not isinstance(name, str) or name not in known:
+        hint = plugin.nearest(str(name), sorted(known))
+        raise config_error([f"type: {'missing' if name is None else f'no {name!r} in {_rooms(kinds)}'}{hint}"])
+    section = plugin.load(known[name], name)
+    assert issubclass(section, kinds[known[name]])
+    return build(section, {key: value for key, value in values.items() if key != "type"})
+
+
+def _rooms(kinds: dict[str, type[Section]]) -> str:
+    return " or ".join(package.replace(".", "/") for package in kinds)
+
+
+def _problems(values: dict[str, Any], kinds: dict[str, type[Section]]) -> list[str]:
+    try:
+        _build(values, kinds)
+    except UserError as error:
+        return list(error.problems)
+    return []

@@ -1,0 +1,31 @@
+"""What flows through the pipeline: a document, or a piece of raw input that could not become one."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Document:
+    """One text and where it came from."""
+
+    id: str
+    """`<source>/<file, and member of an archive>#<byte offset>`: the same however the work is divided."""
+    text: str
+    source: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Other facts that the raw record states: title, author, URL, date. JSON values only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Raw bytes that are no document: not decodable, no JSON, not ours to use. Kept in `rejects/`, never silent."""
+
+    file: str
+    member: str | None
+    """Name inside the archive, if `file` is one."""
+    position: int
+    """Byte offset in the decompressed file or member."""
+    reason: str
+    """One short word that becomes the name of a counter."""
+    start: str
+    """`repr` of the first bytes, or what was wrong."""

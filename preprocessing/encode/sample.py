@@ -1,0 +1,97 @@
+"""The sentences a tokenizer is trained on: a seeded sample of documents, divided over the sources."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocessing.encode.texts import read_texts
+
+_SENTENCE = re.compile(r"[^。！？]*[。！？]*[」』）】〉》〕]*")
+"""Up to the end of a sentence, with the brackets that close behind it."""
+
+
+@dataclass
+class SourceSample:
+    """What was taken of one source. Bytes are UTF-8."""
+
+    rate: float
+    """Probability with which a document is taken."""
+    total_bytes: int
+    documents: int = 0
+    bytes: int = 0
+
+
+class Sample:
+    """Documents whose hash (of seed and text) falls below the rate of their source.
+
+    So the choice depends on no position, file name or number of workers, and a larger sample contains a smaller one.
+    Files are read twice, once for the sizes of the sources; one document is in memory at a time.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], sample_bytes: int, weights: Mapping[str, float] | None, seed: int
+    ) -> None:
+        """`weights` gives each source its share of `sample_bytes`, others none; null takes the same rate everywhere.
+
+        Of a source that is smaller than its share all is taken, and the sample is smaller.
+        """
+        self._files = files
+        self._seed = seed.to_bytes(8, "little", signed=True)
+        totals: Counter[str] = Counter()
+        for path in files:
+            for source, text in read_texts(path):
+                totals[source] += len(text.encode())
+        shares = weights if weights is not None else totals
+        whole = sum(shares.values())
+        self.sources = {
+            source: SourceSample(min(1.0, sample_bytes * shares.get(source, 0) / whole / total), total)
+            for source, total in sorted(totals.items())
+            if total
+        }
+
+    def texts(self) -> Iterator[str]:
+        """The texts of the sample in the order of the files, counted in `sources`; to be called once."""
+        for path in self._files:
+            for source, text in read_texts(path):
+                sample, data = self.sources.get(source), text.encode()
+                if sample and self._draw(data) < sample.rate:
+                    sample.documents += 1
+                    sample.bytes += len(data)
+                    yield text
+
+    def _draw(self, data: bytes) -> float:
+        digest = hashlib.blake2b(data, digest_size=8, key=self._seed).digest()
+        return int.from_bytes(digest, "little") / 2**64
+
+
+def sentences(text: str, max_bytes: int) -> Iterator[str]:
+    """The lines of a text; longer ones are cut behind sentences, or anywhere if a sentence is longer still.
+
+    The pieces are those of the text without its newlines: SentencePiece would drop a longer line in silence.
+    """
+    for line in text.split("\n"):
+        if len(line.encode()) <= max_bytes:
+            if line:
+                yield line
+            continue
+        block, size = "", 0
+        for part in _parts(line, max_bytes):
+            part_size = len(part.encode())
+            if block and size + part_size > max_bytes:
+                yield block
+                block, size = "", 0
+            block += part
+            size += part_size
+        yield block
+
+
+def _parts(line: str, max_bytes: int) -> Iterator[str]:
+    """Sentences of a line, cut into pieces of at most `max_bytes` (four bytes a character)."""
+    step = max_bytes // 4
+    for match in _SENTENCE.finditer(line):
+        sentence = match.group()
+        for start in range(0, len(sentence), step):
+            yield sentence[start : start + step]

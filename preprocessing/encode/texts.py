@@ -1,0 +1,58 @@
+"""Reading texts for the tokenizer: cleaned documents, other JSON Lines, or plain text; compressed or not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from jp_llm.runtime.errors import UserError
+from preprocessing.streams import DamagedFile, decompressed
+
+_MAX_RATIO = 1000
+"""Text of one repeated line reaches this; our own files stay near 3."""
+
+
+def read_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """Source and text of every document of a file, in its order.
+
+    In JSON Lines (`.jsonl` in the name) a line is {"source": ..., "text": ..., ...}; without a source the folder's name
+    is taken. In other files every line is a document. Blank lines are skipped in both.
+
+    Raises:
+        UserError: the file is damaged, or a line is no such object or no UTF-8.
+    """
+    parse = _parse_json if ".jsonl" in path.suffixes else _parse_plain
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(decompressed(file, str(path), _MAX_RATIO), 1):
+                try:
+                    source, text = parse(line) if line.strip() else (None, None)
+                except ValueError as error:
+                    raise UserError(f"{path}: line {number}: {_reason(error)}") from error
+                if text is not None:
+                    yield source or path.parent.name, text
+    except DamagedFile as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse_json(line: bytes) -> tuple[str | None, str]:
+    record = orjson.loads(line)
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise ValueError('no object with a "text" that is a string')
+    return record.get("source"), record["text"]
+
+
+def _parse_plain(line: bytes) -> tuple[None, str]:
+    return None, line.rstrip(b"\r\n").decode()
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case orjson.JSONDecodeError():
+            return f"not JSON ({error})"
+        case UnicodeDecodeError():
+            return f"not UTF-8 ({error.reason} at byte {error.start})"
+        case _:
+            return str(error)

@@ -1,0 +1,66 @@
+"""One file of cleaned documents becomes one shard, its documents in an order that only their content decides."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jp_llm.shards.format import DTYPES, dtype_name
+from jp_llm.shards.manifest import ShardManifest
+from jp_llm.shards.writer import ShardWriter
+from jp_llm.tokenizer.tokenizer import Tokenizer
+from preprocessing.encode.texts import read_texts
+
+_BATCH_CHARACTERS = 1 << 18
+
+
+def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> ShardManifest:
+    """Encode a documents file; every document becomes `<s> ids </s>`.
+
+    Documents are sorted by a hash of their text, which shuffles them. The ids of the whole file are held in memory:
+    under a byte per byte of text, and 32 bytes per document.
+
+    Raises:
+        UserError: the file is damaged, the installed SentencePiece is not the tokenizer's, or the disk is full.
+    """
+    tokenizer.require_library()
+    dtype = dtype_name(tokenizer.vocab_size)
+    bos, eos = np.array([tokenizer.bos_id], np.int32), np.array([tokenizer.eos_id], np.int32)
+    hashes, tokens, characters, sizes = array("Q"), array("q"), array("q"), array("q")
+    stream: list[NDArray[Any]] = []
+    for texts in _batches(text for _, text in read_texts(documents)):
+        batch = []
+        for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
+            data = text.encode()
+            hashes.append(int.from_bytes(blake2b(data, digest_size=8).digest(), "little"))
+            tokens.append(len(ids) + 2)
+            characters.append(len(text))
+            sizes.append(len(data))
+            batch += [bos, ids, eos]
+        stream.append(np.concatenate(batch, dtype=DTYPES[dtype], casting="unsafe"))
+
+    all_ids = np.concatenate([*stream, np.empty(0, DTYPES[dtype])])
+    ends = np.cumsum(tokens, dtype=np.int64)
+    with ShardWriter(shard_prefix, dtype) as writer:
+        for index in np.argsort(np.array(hashes), kind="stable").tolist():
+            ids = all_ids[ends[index] - tokens[index] : ends[index]]
+            writer.add(ids, characters=characters[index], num_bytes=sizes[index])
+    return writer.manifest
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts that reach `_BATCH_CHARACTERS` together."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,71 @@
+"""The output folder of a corpus belongs to one configuration, and to one run at a time."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.files import atomic_writer
+from preprocessing.config import CorpusConfig
+
+CONFIG_FILE = "config.resolved.yaml"
+_LOCK_FILE = ".lock"
+
+
+@contextmanager
+def claimed(config: CorpusConfig) -> Iterator[Path]:
+    """The folder `config.output_dir`, created if need be, with the configuration in it.
+
+    Raises:
+        UserError: another run is working in it, it holds another configuration (every difference is named), or it holds
+            something that is no corpus.
+    """
+    folder = Path(config.output_dir)
+    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and _contents(folder):
+        raise UserError(
+            f"{folder}: not empty, and no corpus folder ({CONFIG_FILE} is missing); choose another output_dir"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK_FILE).open("w")
+    except OSError as error:
+        raise UserError(f"output_dir: {error.strerror}: {error.filename}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
+        _record(config, folder / CONFIG_FILE)
+        yield folder
+
+
+def _record(config: CorpusConfig, path: Path) -> None:
+    """Write the configuration, or compare with the one that is there."""
+    if path.exists():
+        differences = list(_differences(yaml.safe_load(path.read_bytes()), config.content(), ""))
+        if differences:
+            raise UserError(
+                *(f"{path}: {difference}" for difference in differences),
+                f"{path.parent} was made with the old values; choose another output_dir, or delete it to start anew",
+            )
+    with atomic_writer(path) as file:
+        values = config.model_dump(mode="json")
+        file.write(yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=120).encode())
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Keys of `new` (and of `old`, below the top) whose values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(new) if not path else sorted(old.keys() | new.keys())
+        for key in keys:
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield f"{path} was {old!r}, now {new!r}"
+
+
+def _contents(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name != _LOCK_FILE]

@@ -1,0 +1,252 @@
+"""Which bytes each task reads. The plan depends on the inputs and the configuration alone, never on the workers.
+
+A unit is a run of whole files, or one range of a large uncompressed file, or a run of members of one archive. Every
+unit of an archive streams it from the beginning up to its own members (zstd: 1 GB/s against some 30 MB/s of work), so
+an archive has at most `_UNITS_PER_ARCHIVE` of them.
+"""
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from jp_llm.runtime.errors import UserError
+from preprocessing.archives import is_tar, members
+from preprocessing.streams import DamagedFile, compression_of, decompressed
+
+_UNITS_PER_ARCHIVE = 16
+_EDGE_BYTES = 4096
+_CHUNK_BYTES = 1 << 20
+
+CutAt = Literal["line", "blank_line"] | None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a unit: `path[start:end]`, or entries `first` to `last` (exclusive) of the archive `path`."""
+
+    path: str
+    name: str
+    """Path below the common folder of the source's files."""
+    start: int = 0
+    end: int | None = None
+    first: int | None = None
+    """None: not an archive."""
+    last: int | None = None
+    """None: to the end of the archive, whose integrity this piece then checks."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one task cleans."""
+
+    source: str
+    index: int
+    """Within the source."""
+    pieces: tuple[Piece, ...]
+    size: int
+    """Bytes to read, for the progress line; those of an archive are decompressed."""
+
+    @property
+    def name(self) -> str:
+        """`<source>-<index>`."""
+        return f"{self.source}-{self.index:05d}"
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of a source and how to recognise it later."""
+
+    path: str
+    name: str
+    size: int
+    edges: str
+    """BLAKE2b of the first and last 4 KiB: a copy with a new date is the same file, other content is not."""
+    kind: Literal["plain", "compressed", "archive"]
+
+
+def find_files(paths: Sequence[str], select: Sequence[str], max_ratio: float) -> list[InputFile]:
+    """The files that a list of files, folders and patterns names: sorted, each once.
+
+    Of a folder, all files below it are taken that `select` selects and whose name does not begin with a dot.
+
+    Raises:
+        UserError: something does not exist, matches nothing or cannot be read; all such problems.
+    """
+    problems: list[str] = []
+    found: dict[str, None] = {}
+    for pattern in paths:
+        matches = sorted(_matches(pattern, select))
+        if not matches:
+            what = "no file matches" if glob.has_magic(pattern) else "no such file, or nothing to read in this folder"
+            problems.append(f"{pattern}: {what} (looked from {Path.cwd()})")
+        found |= dict.fromkeys(matches)
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in found]) if found else ""
+    files = []
+    for path in found:
+        try:
+            files.append(_describe(path, Path(os.path.abspath(path)).relative_to(folder).as_posix(), max_ratio))
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror or error}")
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+    if problems:
+        raise UserError(*problems)
+    return files
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Divides the files of one source into units of about `unit_bytes`, in order."""
+
+    source: str
+    unit_bytes: int
+    """On disk; decompressed for the members of archives."""
+    cut_at: CutAt
+    """Where the reader allows to cut an uncompressed file."""
+    select: Sequence[str]
+    """Patterns of archive members; none selects all."""
+    max_ratio: float
+    skip_damaged: bool
+    """Plan what can be read of a damaged archive; the unit that meets the damage reports it."""
+
+    def units(self, files: Sequence[InputFile]) -> list[Unit]:
+        """Units of these files.
+
+        Raises:
+            DamagedFile: an archive cannot be read to its end.
+        """
+        units: list[Unit] = []
+        pieces: list[Piece] = []
+        total = 0
+        for piece, size in (part for file in files for part in self._parts(file)):
+            if pieces and total + size > self.unit_bytes:
+                units.append(Unit(self.source, len(units), tuple(pieces), total))
+                pieces, total = [], 0
+            pieces.append(piece)
+            total += size
+        return [*units, Unit(self.source, len(units), tuple(pieces), total)] if pieces else units
+
+    def _parts(self, file: InputFile) -> list[tuple[Piece, int]]:
+        """The smallest pieces of a file, with their sizes."""
+        if file.kind == "archive":
+            return self._archive_parts(file)
+        if file.kind == "plain" and self.cut_at and file.size > 1.5 * self.unit_bytes:
+            return self._ranges(file)
+        return [(Piece(file.path, file.name), file.size)]
+
+    def _archive_parts(self, file: InputFile) -> list[tuple[Piece, int]]:
+        """Runs of members of about the same size; the last is open-ended."""
+        sizes: list[tuple[int, int]] = []
+        try:
+            with open(file.path, "rb") as raw:
+                for member in members(decompressed(raw, file.path, self.max_ratio), file.path):
+                    if selected(member.name, self.select):
+                        sizes.append((member.index, member.size))
+        except DamagedFile:
+            if not self.skip_damaged:
+                raise
+        total = sum(size for _, size in sizes)
+        # A little more than a whole number of units is that number of larger units.
+        count = min(max(round(total / self.unit_bytes), 1), _UNITS_PER_ARCHIVE)
+        parts: list[tuple[Piece, int]] = []
+        first = done = begun = 0
+        for index, size in sizes:
+            if done > begun and done >= total * (len(parts) + 1) / count:
+                parts.append((Piece(file.path, file.name, first=first, last=index), done - begun))
+                first, begun = index, done
+            done += size
+        return [*parts, (Piece(file.path, file.name, first=first), done - begun)]
+
+    def _ranges(self, file: InputFile) -> list[tuple[Piece, int]]:
+        """Ranges of a plain file that begin where records begin."""
+        cuts = [0]
+        with open(file.path, "rb") as raw:
+            for nominal in range(self.unit_bytes, file.size - self.unit_bytes // 2, self.unit_bytes):
+                if nominal > cuts[-1]:
+                    cut = _record_start(raw, nominal, self.cut_at)
+                    if cut >= file.size:
+                        break
+                    cuts.append(cut)
+        ends = [*cuts[1:], file.size]
+        return [(Piece(file.path, file.name, start, end), end - start) for start, end in zip(cuts, ends, strict=True)]
+
+
+def selected(name: str, select: Sequence[str]) -> bool:
+    """Whether a member's name, or its last part, fits one of the patterns; no patterns select all."""
+    return not select or any(fnmatchcase(name, item) or fnmatchcase(name.rsplit("/", 1)[-1], item) for item in select)
+
+
+def plan_to_json(files: Mapping[str, Sequence[InputFile]], units: Sequence[Unit]) -> dict[str, Any]:
+    """The plan as a JSON object."""
+    return {
+        "files": {source: [asdict(file) for file in listed] for source, listed in files.items()},
+        "units": [asdict(unit) for unit in units],
+    }
+
+
+def units_from_json(value: Any) -> list[Unit]:
+    """The units of what `plan_to_json` made."""
+    return [
+        Unit(item["source"], item["index"], tuple(Piece(**piece) for piece in item["pieces"]), item["size"])
+        for item in value["units"]
+    ]
+
+
+def changes(before: Mapping[str, Sequence[Mapping[str, Any]]], now: Mapping[str, Sequence[InputFile]]) -> list[str]:
+    """How the input files differ from those of the plan (`plan_to_json(...)["files"]`): added, gone, changed."""
+    old = {(source, item["name"]): dict(item, path="") for source, listed in before.items() for item in listed}
+    new = {(source, item.name): dict(asdict(item), path="") for source, listed in now.items() for item in listed}
+    found = [(key, "is gone") for key in old.keys() - new.keys()]
+    found += [(key, "was added") for key in new.keys() - old.keys()]
+    found += [(key, "has changed") for key in old.keys() & new.keys() if old[key] != new[key]]
+    return [f"sources.{source}: {name} {what}" for (source, name), what in sorted(found)]
+
+
+def _matches(pattern: str, select: Sequence[str]) -> Iterator[str]:
+    for path in glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]:
+        if os.path.isdir(path):
+            for folder, folders, names in os.walk(path, followlinks=True):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                inside = os.path.relpath(folder, path)
+                for name in names:
+                    if not name.startswith(".") and selected(os.path.normpath(os.path.join(inside, name)), select):
+                        yield os.path.join(folder, name)
+        elif os.path.exists(path):
+            yield path
+
+
+def _describe(path: str, name: str, max_ratio: float) -> InputFile:
+    if not os.path.isfile(path):
+        raise ValueError("not a regular file")
+    with open(path, "rb") as file:
+        head = file.read(_EDGE_BYTES)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _EDGE_BYTES, 0))
+        edges = blake2b(head + file.read(_EDGE_BYTES), digest_size=16).hexdigest()
+        if head.startswith((b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!")):
+            raise ValueError("a zip, 7z or rar archive; unpack it and name the folder, or pack it as .tar.zst")
+        file.seek(0)
+        kind: Literal["plain", "compressed"] = "compressed" if compression_of(head) else "plain"
+        try:
+            if is_tar(decompressed(file, path, max_ratio).read(512)):
+                return InputFile(path, name, size, edges, "archive")
+        except DamagedFile:
+            pass  # found again, and dealt with, when the file is read
+    return InputFile(path, name, size, edges, kind)
+
+
+def _record_start(raw: BinaryIO, position: int, cut_at: CutAt) -> int:
+    """Offset of the first record that begins at `position` or later."""
+    raw.seek(position - 1)
+    at_start = False
+    while chunk := raw.readline(_CHUNK_BYTES):  # piecewise: a line may be as long as the file
+        blank = at_start and not chunk.strip(b"\r\n")
+        at_start = chunk.endswith(b"\n")
+        if at_start and (cut_at == "line" or blank):
+            break
+    return raw.tell()

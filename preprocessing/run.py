@@ -1,0 +1,181 @@
+"""Raw files to token shards, stage by stage: clean, tokenizer, encode, then `dataset.json`.
+
+Every stage leaves marks and skips what is marked: the same command continues a run that was stopped, and sums up one
+that is finished.
+"""
+
+import shutil
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.files import atomic_writer, read_json, write_json
+from jp_llm.shards.format import dtype_name
+from jp_llm.shards.manifest import DatasetManifest, ShardManifest, TokenizerRecord
+from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE, MODEL_FILE
+from jp_llm.tokenizer.tokenizer import Tokenizer
+from preprocessing.clean import clean_unit
+from preprocessing.config import STAGES, CorpusConfig, CorpusTokenizerConfig
+from preprocessing.counts import Counts
+from preprocessing.documents import SPLITS, documents_files
+from preprocessing.encode.tokenize import encode_file
+from preprocessing.encode.train_tokenizer import train
+from preprocessing.executor import Stage, Task, available_cores, run_stage
+from preprocessing.output_folder import claimed
+from preprocessing.plan import Planner, Unit, changes, find_files, plan_to_json, units_from_json
+from preprocessing.streams import DamagedFile
+from preprocessing.summary import SourceSummary, check_not_empty, table, to_json
+
+COUNTS_FILE = "counts.json"
+_TOKENIZER_FOLDER = "tokenizer"
+
+
+def run(config: CorpusConfig) -> None:
+    """Do the stages of `config` that are not done yet and print what came out.
+
+    Raises:
+        UserError: inputs are missing or damaged, no documents are left, the disk is full, or the output folder belongs
+            to another configuration. What was finished is kept.
+    """
+    last = max(STAGES.index(stage) for stage in config.stages)
+    with claimed(config) as folder:
+        units = _units(config, folder)
+        summaries = {source: SourceSummary() for source in config.sources}
+        for unit, counts in zip(units, _perform(config, _cleaning(config, folder, units)), strict=True):
+            summaries[unit.source].counts.add(Counts.from_json(counts))
+        check_not_empty(summaries, config.output_dir)
+        if last >= STAGES.index("tokenizer"):
+            _perform(config, _making_the_tokenizer(config, folder), isolated=True)
+        if last >= STAGES.index("encode"):
+            encoding = _encoding(config, folder)
+            shards: dict[str, dict[str, list[ShardManifest]]] = {
+                source: {split: [] for split in SPLITS} for source in config.sources
+            }
+            for task, result in zip(encoding.tasks, _perform(config, encoding), strict=True):
+                source, split, _ = task.name.rsplit("-", 2)
+                shard = ShardManifest.from_json(result["shard"])
+                shards[source][split].append(shard)
+                summaries[source].add_shard(split, shard, result["cpu_seconds"])
+            _save_dataset(config, folder, shards)
+        write_json(folder / COUNTS_FILE, to_json(summaries))
+        print(table(summaries))
+        print(f"{folder}: {'ready for training' if last == STAGES.index('encode') else 'cleaned documents'}")
+
+
+def _perform(config: CorpusConfig, stage: Stage, *, isolated: bool = False) -> list[dict[str, Any]]:
+    """Results of a stage, which is run if the configuration asks for it and must be finished otherwise."""
+    if stage.name in config.stages:
+        return run_stage(stage, config.num_workers or available_cores(), isolated=isolated)
+    if left := stage.unfinished():
+        raise UserError(
+            f"stages: {', '.join(config.stages)} needs {stage.name}, of which {len(left):,} of {len(stage.tasks):,} "
+            f"tasks are not done; add {stage.name} to stages"
+        )
+    return stage.results()
+
+
+def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
+    """The plan: made anew from the inputs, which must not have changed since the folder was begun.
+
+    The inputs of a finished stage are not looked at again; they may be gone.
+    """
+    path = folder / "marks" / "plan.json"
+    before = read_json(path) if path.exists() else None
+    if before is not None:
+        units = units_from_json(before)
+        if not _cleaning(config, folder, units).unfinished():
+            return units
+    problems: list[str] = []
+    files, units = {}, []
+    for name, source in config.sources.items():
+        try:
+            files[name] = find_files(source.paths, source.files, config.max_decompression_ratio)
+            planner = Planner(
+                source=name,
+                unit_bytes=config.unit_bytes,
+                cut_at=source.build_reader().cut_at,
+                select=source.files,
+                max_ratio=config.max_decompression_ratio,
+                skip_damaged=config.on_damaged_file == "skip",
+            )
+            units += planner.units(files[name])
+        except UserError as error:
+            problems += [f"sources.{name}.paths: {problem}" for problem in error.problems]
+        except DamagedFile as error:
+            problems.append(f"sources.{name}.paths: {error}. Fetch the file again, or set on_damaged_file=skip")
+    if before is not None and not problems and (problems := changes(before["files"], files)):
+        problems.append(f"{folder} was begun with other input files; bring them back, or choose another output_dir")
+    if problems:
+        raise UserError(*problems)
+    write_json(path, plan_to_json(files, units))
+    return units
+
+
+def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
+    tasks = [Task(unit.name, (config, unit), unit.size) for unit in units]
+    return Stage("clean", clean_unit, tasks, folder / "marks" / "clean")
+
+
+def _making_the_tokenizer(config: CorpusConfig, folder: Path) -> Stage:
+    files = [str(path) for source in config.sources for path in documents_files(folder, source, "train")]
+    size = sum(Path(file).stat().st_size for file in files)
+    task = Task(_TOKENIZER_FOLDER, (config.tokenizer, files, str(folder / _TOKENIZER_FOLDER)), size)
+    return Stage("tokenizer", make_tokenizer, [task], folder / "marks" / "tokenizer")
+
+
+def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str) -> dict[str, Any]:
+    """Copy or train the tokenizer into the folder `output`."""
+    if config.path is None:
+        train([Path(file) for file in files], config.recipe(), Path(output))
+    else:
+        Tokenizer.load(Path(config.path))
+        for name in (MODEL_FILE, MANIFEST_FILE):
+            with atomic_writer(Path(output) / name) as target, (Path(config.path) / name).open("rb") as given:
+                shutil.copyfileobj(given, target)
+    return {"fingerprint": Tokenizer.load(Path(output)).fingerprint}
+
+
+def _encoding(config: CorpusConfig, folder: Path) -> Stage:
+    tasks = [
+        Task(
+            f"{source}-{split}-{index:05d}",
+            (str(path), str(folder / _TOKENIZER_FOLDER), str(folder / "shards" / source / f"{split}-{index:05d}")),
+            path.stat().st_size,
+        )
+        for source in config.sources
+        for split in SPLITS
+        for index, path in enumerate(documents_files(folder, source, split))
+    ]
+    return Stage("encode", encode_documents, tasks, folder / "marks" / "encode")
+
+
+def encode_documents(documents: str, tokenizer_folder: str, prefix: str) -> dict[str, Any]:
+    """Encode one documents file to one shard."""
+    started = time.process_time()
+    shard = encode_file(Path(documents), _tokenizer(tokenizer_folder), Path(prefix))
+    return {"shard": shard.to_json(), "cpu_seconds": time.process_time() - started}
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(folder: str) -> Tokenizer:
+    """Loaded once per process."""
+    return Tokenizer.load(Path(folder))
+
+
+def _save_dataset(config: CorpusConfig, folder: Path, shards: dict[str, dict[str, list[ShardManifest]]]) -> None:
+    tokenizer = Tokenizer.load(folder / _TOKENIZER_FOLDER)
+    record = TokenizerRecord(
+        folder=_TOKENIZER_FOLDER,
+        fingerprint=tokenizer.fingerprint,
+        library=LIBRARY,
+        library_version=tokenizer.library_version,
+        vocab_size=tokenizer.vocab_size,
+        unk_id=tokenizer.unk_id,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
+        pad_id=tokenizer.pad_id,
+    )
+    sources = {source: {split: tuple(shards[source][split]) for split in SPLITS} for source in shards}
+    DatasetManifest(record, dtype_name(tokenizer.vocab_size), config.fingerprint(), sources).save(folder)

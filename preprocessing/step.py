@@ -1,0 +1,42 @@
+"""What a step of the pipeline is. One step is one file of `readers`, `mappers` or `filters`; its fields are YAML keys.
+
+Packages that are slow to import are imported inside methods, so that checking a configuration stays light.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal
+
+from jp_llm.config.section import Section
+from preprocessing.document import Document, Rejected
+from preprocessing.raw_file import RawFile
+
+
+class Reader(Section, ABC):
+    """Turns raw bytes of one format into documents."""
+
+    @property
+    def cut_at(self) -> Literal["line", "blank_line"] | None:
+        """Where a large uncompressed file may be cut into ranges that are read apart; None: nowhere."""
+        return None
+
+    @abstractmethod
+    def read(self, raw: RawFile) -> Iterator[Document | Rejected]:
+        """Every record of `raw` in order, as a document or with the reason why it is none."""
+
+
+class Mapper(Section, ABC):
+    """Changes the text of a document."""
+
+    @abstractmethod
+    def map(self, document: Document, tally: Counter[str]) -> str:
+        """The new text. What was lost on the way is added to `tally` under a short name."""
+
+
+class Filter(Section, ABC):
+    """Keeps or drops a document."""
+
+    @abstractmethod
+    def reason(self, document: Document) -> str | None:
+        """Why it is dropped, in one short word that becomes the name of a counter; None keeps it."""

@@ -1,0 +1,136 @@
+"""What came out of a corpus, per source: the table for people and `counts.json` for programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jp_llm.runtime.errors import UserError
+from jp_llm.shards.manifest import ShardManifest
+from preprocessing.counts import Counts, reasons
+from preprocessing.documents import SPLITS
+
+
+@dataclass
+class SourceSummary:
+    """One source, or the sum of all."""
+
+    counts: Counts = field(default_factory=Counts)
+    """Of cleaning."""
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    """Split -> tokens, with <s> and </s>."""
+    encode_cpu_seconds: float = 0.0
+
+    def add(self, other: "SourceSummary") -> None:
+        """Add everything of `other`."""
+        self.counts.add(other.counts)
+        for split in SPLITS:
+            self.tokens[split] += other.tokens[split]
+        self.encode_cpu_seconds += other.encode_cpu_seconds
+
+    def add_shard(self, split: str, shard: ShardManifest, cpu_seconds: float) -> None:
+        """Add an encoded shard."""
+        self.tokens[split] += shard.tokens
+        self.encode_cpu_seconds += cpu_seconds
+
+    @property
+    def characters_per_token(self) -> float | None:
+        """None before encoding. <s> and </s> are not counted."""
+        plain = sum(self.tokens.values()) - 2 * self.counts.documents_out.total()
+        return self.counts.characters / plain if plain > 0 else None
+
+    @property
+    def megabytes_per_second_per_core(self) -> float:
+        """10^6 bytes of cleaned UTF-8 per second of processor time, over all stages that have run but training."""
+        return self.counts.bytes / max(self.counts.cpu_seconds + self.encode_cpu_seconds, 1e-9) / 1e6
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        return {
+            **self.counts.to_json(),
+            "tokens": self.tokens,
+            "encode_cpu_seconds": self.encode_cpu_seconds,
+            "characters_per_token": self.characters_per_token,
+            "megabytes_per_second_per_core": self.megabytes_per_second_per_core,
+        }
+
+
+Summaries = dict[str, SourceSummary]
+"""Source -> what came out of it."""
+
+
+def check_not_empty(summaries: Summaries, output_dir: str) -> None:
+    """
+    Raises:
+        UserError: a source has no training documents left; says where they went.
+    """
+    problems = []
+    for source, summary in summaries.items():
+        counts = summary.counts
+        if not counts.documents_out["train"]:
+            where = [f"{counts.documents_in:,} documents read"]
+            where += [f"rejected: {reasons(counts.rejected)} (see {output_dir}/rejects)"] if counts.rejected else []
+            where += [f"dropped: {reasons(counts.dropped)}"] if counts.dropped else []
+            where += [f"{held_out} held out for validation"] if (held_out := counts.documents_out["validation"]) else []
+            where += [f"{counts.skipped_members:,} archive members not selected"] if counts.skipped_members else []
+            problems.append(f"sources.{source}: no training documents are left; {'; '.join(where)}")
+    if problems:
+        raise UserError(*problems, f"mend the configuration and delete {output_dir}, or choose another output_dir")
+
+
+def to_json(summaries: Summaries) -> dict[str, Any]:
+    """The content of `counts.json`."""
+    return {
+        "sources": {source: summary.to_json() for source, summary in summaries.items()},
+        "total": total(summaries).to_json(),
+    }
+
+
+def total(summaries: Summaries) -> SourceSummary:
+    """The sum over all sources."""
+    whole = SourceSummary()
+    for summary in summaries.values():
+        whole.add(summary)
+    return whole
+
+
+def table(summaries: Summaries) -> str:
+    """Sizes and speed per source, then what was rejected, dropped or changed, by reason."""
+    head = ("source", "read", "train", "validation", "characters", "tokens", "chars/token", "MB/s per core")
+    named = list(summaries.items())
+    rows = [head, *(_row(source, summary) for source, summary in named)]
+    if len(named) > 1:
+        rows.append(_row("total", total(summaries)))
+    lines = _aligned(rows)
+    for source, summary in named:
+        counts = summary.counts
+        for what, counter in (("rejected", counts.rejected), ("dropped", counts.dropped), ("changed", counts.changed)):
+            if counter:
+                lines.append(f"{source}: {what} {reasons(counter)}")
+        if counts.skipped_members:
+            lines.append(f"{source}: {counts.skipped_members:,} archive members not selected by `files`")
+    return "\n".join(lines)
+
+
+def _row(name: str, summary: SourceSummary) -> tuple[str, ...]:
+    counts, ratio = summary.counts, summary.characters_per_token
+    tokens = sum(summary.tokens.values())
+    return (
+        name,
+        f"{counts.documents_in + counts.rejected.total():,}",
+        *(f"{counts.documents_out[split]:,}" for split in SPLITS),
+        f"{counts.characters:,}",
+        f"{tokens:,}" if tokens else "-",
+        f"{ratio:.3f}" if ratio else "-",
+        f"{summary.megabytes_per_second_per_core:.1f}",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]

@@ -1,0 +1,149 @@
+"""The seam between the command line and a validated schema."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jp_llm.config.app import CONFIG_FOLDER, composed, run
+from jp_llm.config.build import build, fields
+from jp_llm.config.run import RunConfig
+from jp_llm.runtime.errors import UserError
+
+ROOT = CONFIG_FOLDER.parent
+
+
+def built(*overrides: str) -> RunConfig:
+    return build(RunConfig, composed("train", ["data.path=x", *overrides]))
+
+
+def problems(*overrides: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        built(*overrides)
+    assert caught.value.code == 2
+    return list(caught.value.problems)
+
+
+def test_groups_and_values_compose_in_order() -> None:
+    config = built("model/size=1.3b", "model/arch=palm", "model.hidden_size=1024", "train.num_steps=9000")
+    assert (config.model.num_layers, config.model.hidden_size, config.model.arch) == (24, 1024, "palm")
+    assert config.train.num_steps == 9000
+
+
+def test_every_group_file_composes_with_the_schema() -> None:
+    train = yaml.safe_load((CONFIG_FOLDER / "train.yaml").read_text())
+    groups = [key for item in train["defaults"] if isinstance(item, dict) for key in item]
+    assert {"model/size", "model/arch", "data", "run"} <= set(groups)
+    for group in groups:
+        for file in sorted((CONFIG_FOLDER / group).glob("*.yaml")):
+            if group == "model/size":
+                config = built(f"{group}={file.stem}", "train.num_steps=100000")
+                assert config.model.size == file.stem
+            else:
+                build(RunConfig, composed("train", [f"{group}={file.stem}", "++data.path=x"]))
+
+
+@pytest.mark.parametrize("size", sorted(file.stem for file in (CONFIG_FOLDER / "model" / "size").glob("*.yaml")))
+@pytest.mark.parametrize("arch", ["gpt2", "llama", "neox", "palm"])
+def test_every_size_fits_every_architecture(size: str, arch: str) -> None:
+    assert built(f"model/size={size}", f"model/arch={arch}", "train.num_steps=100000").model.arch == arch
+
+
+def test_many_mistakes_are_reported_at_once() -> None:
+    found = problems(
+        "train.micro_batch_sise=3", "model.num_attention_heads=7", "trian.num_steps=5", "model.qk_norm=true"
+    )
+    assert found[0] == "trian: no such key; did you mean train.num_steps?" or "trian" in found[0] + found[1]
+    text = "\n".join(found)
+    assert "train.micro_batch_sise: no such key; did you mean train.micro_batch_size?" in text
+    assert "model.num_attention_heads: 7 heads do not divide hidden_size 256" in text
+    assert "model.qk_norm: llama cannot be exported with it" in text
+    assert len(found) == 4
+
+
+def every_key_with_a_letter_dropped() -> list[tuple[str, str]]:
+    keys = [key for key, _, _ in fields(RunConfig) if "." in key]
+    return [(key, key[: key.rindex(".") + 2] + key[key.rindex(".") + 3 :]) for key in keys]
+
+
+@pytest.mark.parametrize(("right", "wrong"), every_key_with_a_letter_dropped())
+def test_a_dropped_letter_is_answered_with_the_right_key(right: str, wrong: str) -> None:
+    assert any(f"did you mean {right}?" in problem for problem in problems(f"{wrong}=1"))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model/size=13bb", "did you mean '13b'"),
+        ("model/arch=lama", "did you mean 'llama'"),
+        ("train.precision=fp16", "'bf16' or 'fp32'"),
+        ("train.num_steps=ten", "train.num_steps"),
+        ("train.num_steps=1.5", "train.num_steps"),
+        ("optim.learning_rate=-1", "greater than 0"),
+        ("num_steps", "write key=value"),
+        ("seed=[1", "seed=[1"),
+        ("parallel.tensor=2", "parallel.tensor: 2 is not available yet"),
+        ("train.seq_length=4096", "longer than model.max_position_embeddings 256"),
+        ("optim.warmup_steps=1000", "less than train.num_steps 1000"),
+        ("train.global_batch_size=20", "the nearest is 16"),
+        ("model.num_key_value_heads=3", "does not divide num_attention_heads 4"),
+    ],
+)
+def test_one_mistake_is_named(override: str, expected: str) -> None:
+    assert expected in "\n".join(problems(override))
+
+
+def test_the_launcher_flag_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[RunConfig] = []
+    assert run("train", RunConfig, seen.append, ["--local_rank=3", "data.path=a b", "run_dir='x, [y] $z'"]) == 0
+    assert seen[0].data.path == "a b"
+    assert seen[0].run_dir == "x, [y] $z"
+
+
+def test_help_names_groups_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", RunConfig, lambda _: None, ["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "model/size=1.3b|1.5b" in text
+    for key, _, meaning in fields(RunConfig):
+        assert f"  {key}=" in text
+        assert len(meaning) > 10, f"{key} has no documentation"
+
+
+def test_one_process_reports_for_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run("train", RunConfig, lambda _: None, ["sead=1"]) == 2
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("RANK", "0")
+    assert run("train", RunConfig, lambda _: None, ["sead=1"]) == 2
+    assert "did you mean seed?" in capsys.readouterr().err
+
+
+def test_a_refused_configuration_never_loads_torch() -> None:
+    code = """
+import runpy, sys
+sys.argv = ["launch/train.py", "train.num_stepz=1"]
+try:
+    runpy.run_path("launch/train.py", run_name="__main__")
+except SystemExit as exit:
+    assert exit.code == 2, exit.code
+assert "torch" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "did you mean train.num_steps" in result.stderr
+
+
+def doors() -> list[Path]:
+    return sorted((ROOT / "launch").glob("*.py"))
+
+
+@pytest.mark.parametrize("door", doors(), ids=lambda door: door.stem)
+def test_every_door_is_thin_and_answers_help(door: Path) -> None:
+    text = door.read_text()
+    assert len(text.splitlines()) <= 40
+    result: Any = subprocess.run(
+        [sys.executable, str(door), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "keys:" in result.stdout

@@ -1,0 +1,125 @@
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from small_tokenizer import small_tokenizer, texts
+
+from jp_llm.export.probe_texts import probe_texts
+from jp_llm.export.tokenizer import SENTENCEPIECE_FOLDER, verify_hf_tokenizer, write_hf_tokenizer
+from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.tokenizer import Tokenizer
+
+PROBES = probe_texts()
+
+
+@pytest.fixture(scope="module", params=["unigram", "bpe"])
+def tokenizer(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Tokenizer:
+    return small_tokenizer(tmp_path_factory.mktemp("tokenizer"), request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    folder = tmp_path_factory.mktemp("hf")
+    write_hf_tokenizer(tokenizer, folder, model_max_length=64)
+    return folder
+
+
+def load(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def change_json(source: Path, target: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Copy the two files and change one of them."""
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        value = json.loads((source / file).read_text())
+        if file == name:
+            change(value)
+        (target / file).write_text(json.dumps(value))
+
+
+def test_every_probe_has_our_ids_and_comes_back(tokenizer: Tokenizer, folder: Path) -> None:
+    assert len(PROBES) == 2000
+    assert [text for text in PROBES if tokenizer.decode(tokenizer.encode(text)) != text] == []
+    verify_hf_tokenizer(tokenizer, folder, [*PROBES, *texts(50, seed=6)])
+
+
+def test_real_text_has_our_ids(tokenizer: Tokenizer, folder: Path, real_data: Path) -> None:
+    works = []
+    with (
+        (real_data / "aozora-akutagawa.tar.zst").open("rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as archive,
+    ):
+        for member in archive:
+            content = archive.extractfile(member)
+            if content is not None and len(works) < 80:
+                works.append(content.read().decode("cp932"))
+    assert sum(map(len, works)) > 200_000
+    verify_hf_tokenizer(tokenizer, folder, works)
+
+
+def test_what_transformers_loads(tokenizer: Tokenizer, folder: Path) -> None:
+    loaded = load(folder)
+    assert type(loaded).__name__ == "TokenizersBackend"
+    assert loaded.model_max_length == 64
+    assert (loaded.unk_token, loaded.bos_token, loaded.eos_token, loaded.pad_token) == ("<unk>", "<s>", "</s>", "<pad>")
+    assert list(loaded("猫")) == ["input_ids", "attention_mask"]
+    assert loaded("猫", "犬")["input_ids"] == [1, *tokenizer.encode("猫"), *tokenizer.encode("犬")]
+    padded = loaded(["猫", ""], padding=True)["input_ids"]
+    assert padded[1] == [1] + [3] * (len(padded[0]) - 1)
+
+
+def test_control_pieces_in_text_are_characters_unless_asked_for(tokenizer: Tokenizer, folder: Path) -> None:
+    loaded = load(folder)
+    assert loaded("<s></s>")["input_ids"] == [1, *tokenizer.encode("<s></s>")]
+    assert loaded("<s></s>", split_special_tokens=False)["input_ids"] == [1, 1, 2]
+
+
+def test_our_own_files_are_kept_where_no_loader_looks(tokenizer: Tokenizer, folder: Path) -> None:
+    assert Tokenizer.load(folder / SENTENCEPIECE_FOLDER).fingerprint == tokenizer.fingerprint
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "tokenizer.json",
+        "tokenizer_config.json",
+        f"{SENTENCEPIECE_FOLDER}/sentencepiece.model",
+        f"{SENTENCEPIECE_FOLDER}/tokenizer_manifest.json",
+    }
+
+
+CONFIG, BACKEND = "tokenizer_config.json", "tokenizer.json"
+MISTAKES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
+    "a class that builds its own tokenizer": (CONFIG, lambda value: value.update(tokenizer_class="LlamaTokenizer")),
+    "control pieces found in text": (CONFIG, lambda value: value.pop("split_special_tokens")),
+    "other special ids": (CONFIG, lambda value: value.update(eos_token="<pad>")),
+    "no <s> in front": (BACKEND, lambda value: value.update(post_processor=None)),
+    "a space in front": (BACKEND, lambda value: value["pre_tokenizer"].update(prepend_scheme="always")),
+    "normalised text": (BACKEND, lambda value: value.update(normalizer={"type": "NFKC"})),
+    "no byte fallback": (BACKEND, lambda value: value["model"].update(byte_fallback=False)),
+    "another way back": (BACKEND, lambda value: value["decoder"]["decoders"].pop(0)),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_gate_notices(tokenizer: Tokenizer, folder: Path, tmp_path: Path, mistake: str) -> None:
+    change_json(folder, tmp_path, *MISTAKES[mistake])
+    with pytest.raises(UserError, match="transformers"):
+        verify_hf_tokenizer(tokenizer, tmp_path, PROBES[:300])
+
+
+def test_the_gate_notices_control_and_byte_pieces_that_match_text(
+    folder: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    def reveal(value: dict[str, Any]) -> None:
+        value["model"]["vocab"] = [[text, max(score, -50.0)] for text, score in value["model"]["vocab"]]
+
+    if tokenizer.recipe["model_type"] != "unigram":
+        pytest.skip("a BPE has no such path")
+    change_json(folder, tmp_path, BACKEND, reveal)
+    with pytest.raises(UserError, match="<"):
+        verify_hf_tokenizer(tokenizer, tmp_path, PROBES)

@@ -1,0 +1,63 @@
+"""Files that are complete or absent, plug-ins by name, and who this process is."""
+
+from pathlib import Path
+
+import pytest
+
+from jp_llm.runtime import plugin
+from jp_llm.runtime.env import World, world_from
+from jp_llm.runtime.errors import ExitCode, UserError, config_error
+from jp_llm.runtime.files import append_json_line, atomic_writer, fingerprint_of, read_json, sha256_of, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    write_json(path, {"字": 1})
+    with pytest.raises(OSError, match="full"), atomic_writer(path) as file:
+        file.write(b"half")
+        raise OSError("full")
+    assert read_json(path) == {"字": 1}
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_sha256_is_the_published_value(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_fingerprint_ignores_the_order_of_keys_only() -> None:
+    assert fingerprint_of({"a": 1, "b": [1, 2]}) == fingerprint_of({"b": [1, 2], "a": 1})
+    assert fingerprint_of({"a": 1, "b": [1, 2]}) != fingerprint_of({"a": 1, "b": [2, 1]})
+
+
+def test_json_lines_are_appended(tmp_path: Path) -> None:
+    for number in range(2):
+        append_json_line(tmp_path / "x.jsonl", {"数": number})
+    assert (tmp_path / "x.jsonl").read_text() == '{"数": 0}\n{"数": 1}\n'
+
+
+def test_plugins_are_found_by_the_name_of_their_file() -> None:
+    assert plugin.names("jp_llm.optim.lr") == ["constant", "cosine", "linear", "wsd"]
+    assert plugin.load("jp_llm.optim.lr", "cosine").__name__ == "Cosine"
+    with pytest.raises(UserError, match="did you mean 'linear'"):
+        plugin.load("jp_llm.optim.lr", "liner")
+
+
+def test_errors_carry_all_problems_and_a_code() -> None:
+    error = config_error(["one", "two"])
+    assert error.problems == ("one", "two")
+    assert error.code == ExitCode.CONFIG_REFUSED == 2
+    assert UserError("x").code == ExitCode.PREFLIGHT_REFUSED == 3
+
+
+def test_who_am_i() -> None:
+    assert world_from({}) == World(0, 0, 1)
+    assert world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}) == World(5, 1, 8)
+    assert not world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}).is_main
+    assert world_from({"SLURM_NTASKS": "1"}) == World(0, 0, 1)
+
+
+@pytest.mark.parametrize("variable", ["SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_a_world_of_singletons_is_refused(variable: str) -> None:
+    with pytest.raises(UserError, match="torchrun"):
+        world_from({variable: "4"})

@@ -1,0 +1,93 @@
+"""The floors of the house: imports go down, and the light rooms load nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Each room, and the rooms of ours that it may import besides itself. docs/architecture.md explains the picture.
+GROUND = {"runtime", "config", "arch", "shards", "tokenizer"}
+ALLOWED: dict[str, set[str]] = {
+    "runtime": set(),
+    "arch": set(),
+    "config": {"runtime", "arch"},
+    "shards": {"runtime", "config"},
+    "tokenizer": {"runtime"},
+    "parallel": {"runtime", "config"},
+    "data": {"runtime", "config", "shards"},
+    "optim": {"runtime", "config"},
+    "model": {"config", "arch", "parallel"},
+    "engine": {"config", "runtime", "data", "model", "optim", "parallel"},
+    "checkpoint": {"runtime", "parallel"},
+    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint"},
+    "export": GROUND | {"parallel", "model", "checkpoint"},
+    "generate": GROUND | {"export", "checkpoint"},
+    "evaluate": GROUND | {"export", "checkpoint", "generate"},
+    "report": GROUND,
+    "preprocessing": GROUND,
+}
+WITHOUT_TORCH = GROUND | {"preprocessing", "report"}
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    if parts[0] == "jp_llm" and len(parts) > 1:
+        return parts[1]
+    return parts[0] if parts[0] == "preprocessing" else None
+
+
+def files() -> list[Path]:
+    return sorted(path for top in ("jp_llm", "preprocessing") for path in (ROOT / top).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    room = room_of(module)
+    if room in (None, "__init__"):
+        return
+    for imported in imports(path):
+        other = room_of(imported)
+        assert other in (None, room) or other in ALLOWED[room], f"{room} may not import {imported}"
+        if room in WITHOUT_TORCH:
+            assert imported.split(".")[0] not in ("torch", "deepspeed", "transformers"), f"{room} imports {imported}"
+
+
+def test_every_room_has_its_line() -> None:
+    rooms = {path.name for path in (ROOT / "jp_llm").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms | {"preprocessing"} == set(ALLOWED)
+
+
+def test_light_rooms_load_no_torch_in_a_fresh_interpreter() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files()
+        if room_of(".".join(path.relative_to(ROOT).with_suffix("").parts)) in WITHOUT_TORCH
+    ]
+    code = f"""
+import importlib, sys
+for name in {modules!r} + ["jp_llm.train.preflight", "jp_llm.train.summary"]:
+    importlib.import_module(name.removesuffix(".__init__"))
+assert not {{"torch", "deepspeed", "transformers", "wandb"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_unpickles_and_nothing_trusts_remote_code(path: Path) -> None:
+    assert "pickle" not in set(imports(path))
+    assert "trust_remote_code=True" not in path.read_text()
