@@ -74,11 +74,13 @@ def take(texts: Iterator[str], size: int) -> list[str]:
 def batches(texts: Sequence[str]) -> Iterator[list[str]]:
     """As preprocessing encodes them."""
     batch: list[str] = []
+    size = 0
     for text in texts:
         batch.append(text)
-        if sum(map(len, batch)) >= BATCH_CHARACTERS:
+        size += len(text)
+        if size >= BATCH_CHARACTERS:
             yield batch
-            batch = []
+            batch, size = [], 0
     yield batch
 
 
@@ -109,9 +111,7 @@ def rows(tokenizer: Tokenizer, texts: Sequence[str], folder: Path, repeat: int) 
     documents = write_documents(folder / "train-00000-000.jsonl.zst", texts)
     ways: dict[str, Callable[[], Any]] = {
         "encode_batch": lambda: [ids.tolist() for batch in batches(texts) for ids in tokenizer.encode_batch(batch)],
-        "encode_batch, a line a text": lambda: [
-            None for batch in batches(lines) for _ in tokenizer.encode_batch(batch)
-        ],
+        "encode_batch, a line a text": lambda: [tokenizer.encode_batch(batch) for batch in batches(lines)],
         "jsonl.zst -> shard": lambda: encode_file(documents, tokenizer, folder / "shard"),
         "peer: sentencepiece, text by text": lambda: [processor.encode(text) for text in texts],
         "peer: tokenizers, encode_batch": lambda: backend.encode_batch(list(texts), add_special_tokens=False),

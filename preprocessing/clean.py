@@ -161,7 +161,6 @@ class _Rejects:
 def _remove_leftovers(folder: Path, unit: Unit) -> None:
     """Remove what an earlier attempt at this unit left: it may have stopped after some of the files."""
     number = f"{unit.index:05d}"
-    for path in (folder / "documents" / unit.source).glob(f"*-{number}-*.jsonl.zst*"):
-        path.unlink(missing_ok=True)
-    for path in (folder / "rejects").glob(f"*{unit.name}.jsonl*"):
-        path.unlink(missing_ok=True)
+    for path in (folder / "documents" / unit.source).glob(f"*-{number}-*.jsonl.zst"):
+        path.unlink()
+    (folder / "rejects" / f"{unit.name}.jsonl").unlink(missing_ok=True)

@@ -207,6 +207,7 @@ class _Progress:
         self._size_done = 0
         self._start = self._shown = time.monotonic()
         self._live = sys.stderr.isatty()
+        self._show(self._start, end="" if self._live else "\n")
 
     def done(self, task: Task) -> None:
         self._tasks_done += 1
@@ -219,11 +220,11 @@ class _Progress:
 
     def _show(self, now: float, end: str) -> None:
         elapsed = max(now - self._start, 1e-9)
-        left = elapsed * (self._size - self._size_done) / max(self._size_done, 1)
-        line = (
-            f"{self._name:<10} {self._tasks_done:,}/{self._tasks:,} units  {self._size_done / 1e6:,.1f} MB read"
-            f"  {self._size_done / elapsed / 1e6:,.1f} MB/s  {_clock(elapsed)} elapsed, {_clock(left)} left"
-        )
+        line = f"{self._name:<10} {self._tasks_done:,}/{self._tasks:,} tasks"
+        if self._size_done:
+            left = elapsed * (self._size - self._size_done) / self._size_done
+            line += f"  {self._size_done / 1e6:,.1f} MB read  {self._size_done / elapsed / 1e6:,.1f} MB/s"
+            line += f"  {_clock(elapsed)} elapsed, {_clock(left)} left"
         print(f"\r\x1b[2K{line}" if self._live else line, end=end, file=sys.stderr, flush=True)
 
 

@@ -40,6 +40,9 @@ def claimed(config: CorpusConfig) -> Iterator[Path]:
         except OSError:
             raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
         _record(config, folder / CONFIG_FILE)
+        # Of a run that was killed; this one is alone.
+        for leftover in folder.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
         yield folder
 
 

@@ -27,8 +27,10 @@ class Microbatch:
 
     @classmethod
     def of(cls, rows: Tensor, bos_id: int | None) -> "Microbatch":
-        """From samples [B, T + 1]; with a `bos_id`, documents are told apart by it."""
-        tokens_BT, targets_BT = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+        """From samples [B, T + 1], which are copied; with a `bos_id`, documents are told apart by it."""
+        tokens_BT, targets_BT = (
+            part.clone(memory_format=torch.contiguous_format) for part in (rows[:, :-1], rows[:, 1:])
+        )
         if bos_id is None:
             return cls(tokens_BT, targets_BT, None)
         starts_BT = (tokens_BT == bos_id).cumsum(dim=1)

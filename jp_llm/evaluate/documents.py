@@ -61,7 +61,7 @@ def read_texts(path: Path) -> Iterator[Text]:
     source = path.name.split(".")[0]
     try:
         if path.suffix == ".txt":
-            yield Text(source, path.read_bytes().decode())
+            yield Text(source, path.read_bytes().decode("utf-8-sig"))
             return
         for number, line in enumerate(_lines(path), start=1):
             yield _record(line, source, f"{path}, line {number}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 
 import jp_llm
 from jp_llm.checkpoint.format import MANIFEST
@@ -104,7 +105,7 @@ def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             model, info = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder}: transformers cannot load it: {error}") from error
     if info["missing_keys"] or info["mismatched_keys"]:
         # transformers would go on with random numbers in their place.

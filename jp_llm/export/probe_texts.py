@@ -4,36 +4,12 @@ import random
 from collections.abc import Sequence
 
 _EDGES = (
-    *(
-        "",
-        " ",
-        "  ",
-        "\n",
-        "\n\n",
-        "\r\n",
-        "\t",
-        "　",
-        "。",
-        "あ",
-        " あ",
-        "あ ",
-        "　あ　",
-        "\nあ\n",
-        " \n ",
-        "a\u0000b",
-    ),
+    *("", " ", "  ", "\n", "\n\n", "\r\n", "\t", "　", "。", "あ", " あ", "あ ", "　あ　", "\nあ\n", " \n ", "a\0b"),
     *("<s>", "</s>", "<unk>", "<pad>", "<0x41>", "<s>こんにちは</s>", "<0xE3><0x81><0x82>", "< s >", "<<s>>"),
     *("あ" * 4000, "…" * 1001, "――" * 500, " " * 300, "\n" * 300, "ｗ" * 500, "0" * 500, "👨‍👩‍👧" * 100, "𠮷" * 500),
-    *(
-        "がぎぐげご\u3099ば\u3099",
-        "ﾊﾟﾋﾟﾌﾟ",
-        "㍻㌢㈱℡①Ⅳ",
-        "～〜−－‐‑–—―",
-        "“”‘’\"'",
-        "\ufeffBOM",
-        "zero\u200bwidth",
-        "\u202eRTL\u202c",
-    ),
+    *("……――" * 99, "「……」――、" * 50, "はははハハハ" * 60, "でででした。" * 70, "一二一三" * 60, " ab  " * 90),
+    *("がぎぐげご\u3099ば\u3099", "ﾊﾟﾋﾟﾌﾟ", "㍻㌢㈱℡①Ⅳ", "～〜−－‐‑–—―", "“”‘’\"'"),
+    *("\ufeffBOM", "zero\u200bwidth", "\u202eRTL\u202c"),
 )
 """Empty, single and extreme inputs; each is always a probe."""
 
@@ -133,5 +109,6 @@ def _mixture(generator: random.Random) -> str:
         atoms = generator.choice(kinds)
         parts += generator.choices(atoms, k=generator.randint(1, 6))
         if generator.random() < 0.1:
-            parts.append(generator.choice(atoms) * generator.randint(2, 40))
+            # A repeated pair has many segmentations with the same pieces, in another order.
+            parts.append("".join(generator.choices(atoms, k=2)) * generator.randint(2, 40))
     return "".join(parts)

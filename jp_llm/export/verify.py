@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from jp_llm.arch.huggingface import config_json, name_rules
@@ -27,6 +27,9 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 
 TOLERANCE = 1e-4
 """Largest difference of fp32 logits, for logits up to 10; above, 1e-5 of the largest logit."""
+
+_POSITIONS = 256
+"""Positions of a row whose logits are compared: all logits of a long row would not fit."""
 
 _OLD_NAMES = ("torch_dtype", "rope_theta", "rotary_emb_base", "rotary_pct")
 """Keys of config.json for transformers 4, which version 5 reads and drops."""
@@ -68,13 +71,14 @@ def verify(
         tensors = check_numbers(folder, rounded, model)
         if level == "structure":
             return Verification(level, tensors, len(texts))
-        tokens_BT = sample_tokens(model, tokenizer, texts)
+        batches = sample_tokens(model, tokenizer, texts)
         with torch.inference_mode():
             decoder = load_native(rounded, model)
-            ours = decoder.logits(decoder(tokens_BT))
+            ours = [decoder.logits(decoder(tokens_BT)[:, -_POSITIONS:]) for tokens_BT in batches]
             del decoder  # one of the two models in memory at a time
-            largest, difference = check_logits(folder, tokens_BT, ours)
-    return Verification(level, tensors, len(texts), tokens_BT.numel(), largest, difference)
+            largest, difference = check_logits(folder, batches, ours)
+    positions = sum(logits_BTV[..., 0].numel() for logits_BTV in ours)
+    return Verification(level, tensors, len(texts), positions, largest, difference)
 
 
 def check_config(folder: Path, meant: dict[str, Any]) -> None:
@@ -87,16 +91,24 @@ def check_config(folder: Path, meant: dict[str, Any]) -> None:
         _refuse(*(f"config.json means {key}={meant[key]!r}, transformers uses {used.get(key)!r}" for key in wrong))
 
 
-def check_logits(folder: Path, tokens_BT: Tensor, ours_BTV: Tensor) -> tuple[float, float]:
-    """Logits of transformers against ours, in fp32; returns the largest |logit| and the largest |difference|."""
-    theirs = load_reference(folder)(input_ids=tokens_BT, use_cache=False).logits
-    if theirs.shape != ours_BTV.shape:
-        _refuse(f"transformers computes logits of shape {tuple(theirs.shape)}, we {tuple(ours_BTV.shape)}")
-    largest = ours_BTV.abs().max().item()
-    difference = theirs.sub_(ours_BTV).abs_().max().item()
-    # Written so that a NaN on either side is refused.
-    if not difference <= max(TOLERANCE, TOLERANCE / 10 * largest):
-        _refuse(f"logits differ by up to {difference:.3g} (largest logit {largest:.3g})")
+def check_logits(folder: Path, batches: Sequence[Tensor], ours: Sequence[Tensor]) -> tuple[float, float]:
+    """Logits of transformers at the last positions of each batch against ours, in fp32.
+
+    Returns:
+        The largest |logit| and the largest |difference|.
+    """
+    theirs = load_reference(folder)
+    largest = difference = 0.0
+    for tokens_BT, ours_BTV in zip(batches, ours, strict=True):
+        theirs_BTV = theirs(input_ids=tokens_BT, use_cache=False, logits_to_keep=_POSITIONS).logits
+        if theirs_BTV.shape != ours_BTV.shape:
+            _refuse(f"transformers computes logits of shape {tuple(theirs_BTV.shape)}, we {tuple(ours_BTV.shape)}")
+        largest = max(largest, ours_BTV.abs().max().item())
+        found = (theirs_BTV - ours_BTV).abs().max().item()
+        # Written so that a NaN on either side is refused.
+        if not found <= max(TOLERANCE, TOLERANCE / 10 * largest):
+            _refuse(f"logits differ by up to {found:.3g} (largest logit {largest:.3g})")
+        difference = max(difference, found)
     return largest, difference
 
 
@@ -136,7 +148,7 @@ def load_reference(folder: Path) -> Any:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         _refuse(f"transformers cannot load it: {error}")
     wrong = {key: sorted(map(str, names)) for key, names in info.items() if names}
     if wrong:
@@ -144,17 +156,25 @@ def load_reference(folder: Path) -> Any:
     return model.eval()
 
 
-def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """Ids to compare logits on, [4, T]: two rows at random and two of short texts, T at most 256."""
-    length = min(model.max_position_embeddings, 256)
+def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
+    """Ids to compare logits on, at the last 256 positions of every row.
+
+    Two rows at random and two of short texts, [4, T] with T at most 256; and one row at random over the whole context,
+    where that is longer: a rotation that is slightly off shows at its end.
+    """
+    context = model.max_position_embeddings
+    length = min(context, _POSITIONS)
     generator = torch.Generator().manual_seed(0)
     random = torch.randint(tokenizer.vocab_size, (2, length), generator=generator)
     text: list[int] = []
     for probe in itertools.cycle(texts):
         text += [tokenizer.bos_id, *tokenizer.encode(probe)[:30], tokenizer.eos_id]
         if len(text) >= 2 * length:
-            return torch.cat([random, torch.tensor(text[: 2 * length]).view(2, length)])
-    raise ValueError("no texts")
+            break
+    batches = [torch.cat([random, torch.tensor(text[: 2 * length]).view(2, length)])]
+    if context > length:
+        batches.append(torch.randint(tokenizer.vocab_size, (1, context), generator=generator))
+    return batches
 
 
 @contextmanager

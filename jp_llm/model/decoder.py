@@ -103,10 +103,10 @@ class Decoder(nn.Module):
         weight = self.head_weight()[: self.config.vocab_size]
         return nn.functional.linear(hidden, weight).float() * self.config.logit_scale
 
-    def compile_blocks(self) -> None:
-        """Compile every block, in place, as one graph each; parameter names stay."""
+    def compile_blocks(self, backend: str = "inductor") -> None:
+        """Compile every block, in place, as one graph each (`torch.compile`); parameter names stay."""
         for block in self.layers.values():
-            block.compile(fullgraph=True)
+            block.compile(fullgraph=True, backend=backend)
 
     def slices(self) -> dict[str, tuple[Slice, ...]]:
         """Parameter name -> the canonical pieces whose flattened contents, in order, are the flattened parameter.

@@ -1,5 +1,6 @@
 """What a run came to, as a table for the terminal: corpus, model, loss curve, held-out measures, samples, files."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def curve(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
     """A line of bars, highest value full; each bar is the mean of its stretch of `values`."""
     width = min(width, len(values))
     edges = [round(index * len(values) / width) for index in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
     scale = (len(_BARS) - 1) / (high - low or 1.0)
     return "".join(_BARS[round((mean - low) * scale)] for mean in means)

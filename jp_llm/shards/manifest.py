@@ -68,12 +68,13 @@ class ShardManifest:
 
     def header_problems(self, path: Path) -> list[str]:
         """What is wrong with the header of an `.idx` file that has the right size."""
-        with path.open("rb") as file:
-            head = file.read(HEADER_BYTES)
         try:
-            header = IndexHeader.unpack(head)
+            with path.open("rb") as file:
+                header = IndexHeader.unpack(file.read(HEADER_BYTES))
         except ValueError as error:
             return [f"{path}: {error}; {REMEDY}"]
+        except OSError as error:
+            return [f"{path}: cannot be read: {error.strerror}; {REMEDY}"]
         expected = IndexHeader(self.dtype, self.documents)
         if header != expected:
             return [
@@ -170,7 +171,7 @@ class DatasetManifest:
         return manifest
 
     def _check(self) -> None:
-        if self.dtype not in DTYPES:
+        if self.dtype not in list(DTYPES):
             raise ValueError(f"dtype: {self.dtype!r} is none of {', '.join(DTYPES)}")
         seen: set[str] = set()
         for shard in self.shards():

@@ -113,3 +113,5 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; {REMEDY}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from error

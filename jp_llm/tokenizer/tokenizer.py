@@ -6,7 +6,8 @@ changing its ids. That is used twice: short texts are encoded together, long one
 Blocks also keep the ids exact. SentencePiece adds piece scores in float32 along the whole input; in a long document
 rounding then decides between segmentations of (nearly) equal score, and the ids of a sentence depend on what stands
 before it, on the library and on its version. Our models have scores on a grid of 1/64
-(`preprocessing/encode/exact_scores.py`), whose sums within a block are exact.
+(`preprocessing/encode/exact_scores.py`), whose sums within a block are exact. (Only a line of more than some 100 KB
+may add up to more than float32 holds exactly.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,15 +81,24 @@ class Tokenizer:
 
     @classmethod
     def create(cls, folder: Path, model: bytes, recipe: dict[str, Any]) -> "Tokenizer":
-        """Write a tokenizer folder from a serialized SentencePiece model with the pieces <unk> <s> </s> <pad>."""
+        """Write a tokenizer folder from a serialized SentencePiece model.
+
+        Raises:
+            ValueError: the model has no pieces <unk>, <s>, </s> and <pad>, or the newline is not a piece of its own.
+        """
+        processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = processor.id_to_piece(list(range(processor.vocab_size())))
+        if -1 in (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id()):
+            raise ValueError("the model lacks <unk>, <s>, </s> or <pad>")
+        if [piece for piece in pieces if "\n" in piece] != ["\n"]:
+            raise ValueError("the newline must be one piece of the model and stand in no other")
         with atomic_writer(folder / MODEL_FILE) as file:
             file.write(model)
-        processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
         TokenizerManifest(
             sha256=sha256_of(folder / MODEL_FILE),
             library=LIBRARY,
             library_version=sentencepiece.__version__,
-            vocab_size=processor.vocab_size(),
+            vocab_size=len(pieces),
             unk_id=processor.unk_id(),
             bos_id=processor.bos_id(),
             eos_id=processor.eos_id(),

@@ -1,7 +1,6 @@
 """Held-out loss of the model in training, by source."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -61,8 +60,6 @@ def _micro_batches(windows: Tensor, config: RunConfig, world: World, bos_id: int
         part = own[start : start + size]
         filling = windows[:1].expand(min(size, share - start) - len(part), -1)
         micro_batch = Microbatch.of(torch.cat((part, filling)), bos_id)
-        # A copy: tokens and targets may be views of the same row.
-        targets_BT = micro_batch.targets_BT.clone()
-        targets_BT[len(part) :] = IGNORED
-        found.append(replace(micro_batch, targets_BT=targets_BT))
+        micro_batch.targets_BT[len(part) :] = IGNORED
+        found.append(micro_batch)
     return found

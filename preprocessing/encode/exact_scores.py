@@ -3,8 +3,9 @@
 The best segmentation is the one with the highest sum of piece scores. Trained scores are arbitrary floats: two orders
 of the same pieces (……|― against ―|……) have the same sum on paper, and rounding decides between them, differently in
 float32 and float64, for every start position, library and version. Scores on a grid of 1/64 have exact sums in float32
-up to 2^18, far more than a block of text adds up to; then every implementation sees the same ties and breaks them by
-the same rule (the longest last piece). The change of a score, at most 1/128, is far below its estimation error.
+up to 2^18, which 16 KiB of text do not reach (a character that is not in the vocabulary costs about 30); then every
+implementation sees the same ties and breaks them by the same rule (the longer last piece). Scores change by 1/128 at
+most, far less than the errors of their estimation.
 
 The newline becomes a normal piece of score 0: a user-defined one is scored max - 0.1, which is not on the grid. Since
 no other piece contains it, it is still always a piece of its own.
@@ -40,7 +41,7 @@ def exact_scores(model: bytes) -> bytes:
 
 
 def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Tag, first and last-but-one byte of the value of each field of the message in data[position:end]."""
+    """Tag, start and end of the value of each field of the message in data[position:end]."""
     while position < end:
         tag, position = _varint(data, position)
         match tag & 7:

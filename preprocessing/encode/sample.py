@@ -39,7 +39,7 @@ class Sample:
         Of a source that is smaller than its share all is taken, and the sample is smaller.
         """
         self._files = files
-        self._seed = seed.to_bytes(8, "little", signed=True)
+        self._key = str(seed).encode()
         totals: Counter[str] = Counter()
         for path in files:
             for source, text in read_texts(path):
@@ -63,7 +63,7 @@ class Sample:
                     yield text
 
     def _draw(self, data: bytes) -> float:
-        digest = hashlib.blake2b(data, digest_size=8, key=self._seed).digest()
+        digest = hashlib.blake2b(data, digest_size=8, key=self._key).digest()
         return int.from_bytes(digest, "little") / 2**64
 
 

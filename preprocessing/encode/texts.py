@@ -1,7 +1,9 @@
 """Reading texts for the tokenizer: cleaned documents, other JSON Lines, or plain text; compressed or not."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -38,10 +40,20 @@ def read_texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _parse_json(line: bytes) -> tuple[str | None, str]:
-    record = orjson.loads(line)
+    record = _load(line)
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise ValueError('no object with a "text" that is a string')
     return record.get("source"), record["text"]
+
+
+def _load(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # orjson refuses NaN and numbers beyond a double, which do no harm beside the text.
+        value = json.loads(line)
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
 
 
 def _parse_plain(line: bytes) -> tuple[None, str]:
@@ -50,9 +62,9 @@ def _parse_plain(line: bytes) -> tuple[None, str]:
 
 def _reason(error: Exception) -> str:
     match error:
-        case orjson.JSONDecodeError():
+        case json.JSONDecodeError():
             return f"not JSON ({error})"
-        case UnicodeDecodeError():
-            return f"not UTF-8 ({error.reason} at byte {error.start})"
+        case UnicodeError():
+            return f"not UTF-8 ({error})"
         case _:
             return str(error)

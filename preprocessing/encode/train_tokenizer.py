@@ -32,7 +32,7 @@ class TokenizerConfig(Section):
     """The recipe: together with the documents and the SentencePiece version it decides every byte of the model."""
 
     model_type: Literal["unigram", "bpe"] = "unigram"
-    """unigram segments Japanese better and encodes twice as fast; bpe also runs in llama.cpp."""
+    """unigram encodes twice as fast; bpe is what llama.cpp reads."""
     vocab_size: int = Field(default=48_000, ge=400, lt=UINT16_LIMIT)
     """Pieces, with 4 special ones, the newline and 256 bytes. Below 65,500, so that a token takes two bytes on disk.
     8,000 suits models below 50 M parameters, 48,000 to 64,000 larger ones."""
@@ -46,7 +46,8 @@ class TokenizerConfig(Section):
     sample_bytes: PositiveInt = 500_000_000
     """UTF-8 bytes of documents to train on."""
     source_weights: dict[str, float] | None = None
-    """Share of each source in the sample, e.g. {wikipedia: 1, web: 2}; null samples all sources at the same rate."""
+    """Share of each source in the sample, e.g. {wikipedia: 1, web: 2}; sources that are not named are left out. Null
+    samples all at the same rate."""
     seed: int = 0
     """Decides which documents are sampled."""
     num_threads: PositiveInt = 8
@@ -62,7 +63,7 @@ class TokenizerConfig(Section):
 
 
 class TrainTokenizerConfig(Section):
-    """What `launch/train_tokenizer.py` reads (`configs/train_tokenizer.yaml`)."""
+    """What `launch/train_tokenizer.py` reads (`configs/tokenizer.yaml`)."""
 
     inputs: tuple[str, ...] = ()
     """A documents folder of preprocessing (its training documents are taken), files, or patterns such as
@@ -93,7 +94,7 @@ def run(config: TrainTokenizerConfig) -> None:
 def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> Tokenizer:
     """Train on a sample of `documents` (files that `read_texts` reads) and write the tokenizer folder `output`.
 
-    Memory: about 30 times the sample for unigram.
+    Memory: about 20 times the sample for unigram, 30 times for bpe.
 
     Raises:
         UserError: the sample is too small or too varied for the vocabulary; the message says what works.
@@ -141,10 +142,10 @@ def _options(config: TokenizerConfig) -> dict[str, Any]:
 
 
 def _explained(message: str, sample: Sample, config: TokenizerConfig) -> Exception:
-    size = sum(source.bytes for source in sample.sources.values()) / 1e6
+    size = sum(source.bytes for source in sample.sources.values())
     if match := _TOO_LARGE.search(message):
         return UserError(
-            f"tokenizer.vocab_size: {size:,.1f} MB of text do not hold {config.vocab_size:,} pieces; the largest "
+            f"tokenizer.vocab_size: {size:,} bytes of text do not hold {config.vocab_size:,} pieces; the largest "
             f"vocabulary that works is {int(match[1]):,}. Lower it, or give more text"
         )
     if match := _TOO_SMALL.search(message):

@@ -15,6 +15,8 @@ _LEGEND = re.compile(
 )
 """Explanation of the signs, between two rules of hyphens; a few early files have another form."""
 _COLOPHON = re.compile(r"\n(?:翻訳の)?底本：")
+_MADE_BY = ("入力：", "青空文庫")
+"""One of these follows in every colophon; without them 底本 is a word of the text."""
 _COLOPHON_LINES = 10
 """A work from several books lists them one after the other, at most this many lines apart."""
 _TYPISTS_NOTES = re.compile(rf"\n{_RULE}●入力者注")
@@ -59,6 +61,8 @@ def split(text: str) -> Work:
     """Cut a file into its parts; lines end with \\n. The text may mention 底本 too, so the last such line counts."""
     text = "\n" + text
     starts = [match.start() for match in _COLOPHON.finditer(text)]
+    if starts and not any(sign in text[starts[-1] :] for sign in _MADE_BY):
+        starts = []
     end = starts.pop() if starts else len(text)
     while starts and text.count("\n", starts[-1], end) <= _COLOPHON_LINES:
         end = starts.pop()

@@ -8,6 +8,7 @@ from preprocessing.archives import is_tar, members
 from preprocessing.streams import DamagedFile
 
 FILES = {f"works/{number}.txt": f"第{number}話".encode() * 200 for number in range(30)}
+LAST_MEMBER = tar(FILES).index(b"works/29.txt")
 
 
 def listed(data: bytes) -> dict[str, bytes | str]:
@@ -60,9 +61,12 @@ def test_names_that_are_no_utf8_keep_their_bytes():
     assert list(listed(data)) == [r"\x94L\x8c\xa2"]
 
 
-@pytest.mark.parametrize("keep", [512, 700, 3000, 30 * 2048, 30 * 2048 - 1])
+@pytest.mark.parametrize("keep", [512, 700, 3000, LAST_MEMBER, LAST_MEMBER - 1])
 def test_a_cut_archive_is_damaged_even_between_members(keep):
-    with pytest.raises(DamagedFile, match=r"a\.tar: the tar archive is damaged after \d+ entries"):
+    with pytest.raises(
+        DamagedFile,
+        match=r"^a\.tar: (works/\d+\.txt: the tar archive is cut off|the tar archive is damaged after 29 entries)",
+    ):
         listed(tar(FILES)[:keep])
 
 

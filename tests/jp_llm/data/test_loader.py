@@ -136,6 +136,16 @@ def test_document_ids(dataset: TokenDataset) -> None:
                 assert ids == expected
 
 
+@pytest.mark.parametrize("micro_batch_size", [1, 2])
+def test_tokens_and_targets_may_be_changed_apart(dataset: TokenDataset, micro_batch_size: int) -> None:
+    with load(dataset, micro_batch_size=micro_batch_size) as loader:
+        micro = next(loader).microbatches[0]
+    before = micro.tokens_BT.clone()
+    micro.targets_BT.fill_(-100)
+    assert torch.equal(micro.tokens_BT, before)
+    assert micro.tokens_BT.is_contiguous()
+
+
 def test_consumed_samples_counts_what_was_handed_out(dataset: TokenDataset) -> None:
     with load(dataset, prefetch_steps=3) as loader:
         assert loader.consumed_samples == 0

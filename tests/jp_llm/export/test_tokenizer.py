@@ -112,14 +112,20 @@ def test_the_gate_notices(tokenizer: Tokenizer, folder: Path, tmp_path: Path, mi
         verify_hf_tokenizer(tokenizer, tmp_path, PROBES[:300])
 
 
-def test_the_gate_notices_control_and_byte_pieces_that_match_text(
-    folder: Path, tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_the_gate_notices_control_and_byte_pieces_that_match_text(tmp_path: Path) -> None:
     def reveal(value: dict[str, Any]) -> None:
         value["model"]["vocab"] = [[text, max(score, -50.0)] for text, score in value["model"]["vocab"]]
 
-    if tokenizer.recipe["model_type"] != "unigram":
-        pytest.skip("a BPE has no such path")
-    change_json(folder, tmp_path, BACKEND, reveal)
+    unigram = small_tokenizer(tmp_path)
+    write_hf_tokenizer(unigram, tmp_path / "hf", model_max_length=64)
+    change_json(tmp_path / "hf", tmp_path, BACKEND, reveal)
     with pytest.raises(UserError, match="<"):
-        verify_hf_tokenizer(tokenizer, tmp_path, PROBES)
+        verify_hf_tokenizer(unigram, tmp_path, PROBES)
+
+
+def test_the_gate_notices_scores_whose_sums_are_not_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preprocessing.encode.train_tokenizer.exact_scores", lambda model: model)
+    rounded = small_tokenizer(tmp_path)
+    write_hf_tokenizer(rounded, tmp_path, model_max_length=64)
+    with pytest.raises(UserError, match="transformers turns"):
+        verify_hf_tokenizer(rounded, tmp_path, PROBES)

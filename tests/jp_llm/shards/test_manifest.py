@@ -134,6 +134,7 @@ def test_strange_manifests_are_refused(tmp_path: Path, manifest: DatasetManifest
         (edited(good, sources=[]), "sources: must be"),
         (edited(good, sources={"aozora": []}), "sources: must be"),
         (edited(good, dtype="int64"), "dtype: 'int64' is none of uint16, int32"),
+        (edited(good, dtype=[]), r"dtype: \[\] is none of uint16, int32"),
         (edited(good, dtype="int32"), "dtype: int32, but shards/web/train-00000 holds uint16"),
         (edited(good, tokenizer=edited(good["tokenizer"], bos_id="1")), "bos_id: a count expected, found '1'"),
         (edited(good, tokenizer=None), "an object with folder, fingerprint"),

@@ -82,6 +82,11 @@ def without_tokens(folder: Path) -> None:
     (folder / "a.bin").unlink()
 
 
+def unreadable(folder: Path) -> None:
+    (folder / "a.bin").unlink()
+    (folder / "a.bin").symlink_to(folder / "a.bin")
+
+
 def without_index(folder: Path) -> None:
     (folder / "a.idx").unlink()
 
@@ -112,6 +117,7 @@ def not_an_index(folder: Path) -> None:
         (strange_manifest, r"a\.json: missing: bin_bytes, .*tokens"),
         (truncated, r"a\.bin: 18 bytes, but the manifest says 20"),
         (without_tokens, r"a\.bin: missing"),
+        (unreadable, r"a\.bin: cannot be read: Too many levels"),
         (without_index, r"a\.idx: missing"),
         (truncated_index, r"a\.idx: 94 bytes, but the manifest says 102"),
         (foreign_index, r"a\.idx: its documents do not fill .*a\.bin"),

@@ -1,6 +1,8 @@
+import io
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def change_manifest(folder: Path, **changes: object) -> None:
 
 
 def best_path(pieces: list[Piece], text: str) -> list[int]:
-    """Viterbi in integers: the highest sum of scores; of equal sums, from the end, the one with the longer last piece."""
+    """Viterbi in integers: the highest sum of scores; of equal ones, from the end, that with the longer last piece."""
     scores = {piece.text: (round(64 * piece.score), id) for id, piece in enumerate(pieces) if piece.matches_text}
     byte_ids = {piece.text: id for id, piece in enumerate(pieces) if not piece.matches_text}
     unknown = min(score for score, _ in scores.values()) - 640
@@ -145,6 +147,29 @@ def test_pickles_as_its_folder(tokenizer: Tokenizer) -> None:
     copy = pickle.loads(data)
     assert copy.encode("東京の猫") == tokenizer.encode("東京の猫")
     assert copy.fingerprint == tokenizer.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ({"pad_id": -1}, "lacks"),
+        ({"user_defined_symbols": []}, "newline"),
+        ({"user_defined_symbols": ["\n", "\n\n"]}, "newline"),
+    ],
+)
+def test_models_of_another_make_are_refused(tmp_path: Path, option: dict[str, Any], problem: str) -> None:
+    model = io.BytesIO()
+    options = {"byte_fallback": True, "vocab_size": 600, "user_defined_symbols": ["\n"], "pad_id": 3, "minloglevel": 1}
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(texts(100)),
+        model_writer=model,
+        hard_vocab_limit=False,
+        num_threads=1,
+        **options | option,
+    )
+    with pytest.raises(ValueError, match=problem):
+        Tokenizer.create(tmp_path, model.getvalue(), {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_changed_model_is_refused(unigram: Path) -> None:

@@ -21,6 +21,12 @@ def test_json_lines_without_source_take_the_name_of_the_folder(tmp_path: Path) -
     assert list(read_texts(path)) == [(tmp_path.name, "本文"), ("別", "次")]
 
 
+def test_numbers_that_are_no_doubles_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "本文", "meta": {"a": NaN, "b": 1e999}}\n')
+    assert list(read_texts(path)) == [(tmp_path.name, "本文")]
+
+
 def test_every_line_of_plain_text_is_a_document(tmp_path: Path) -> None:
     path = tmp_path / "corpus.txt"
     path.write_bytes("　一行目 \r\n\n二行目".encode())
@@ -34,6 +40,7 @@ def test_every_line_of_plain_text_is_a_document(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": 5}\n', 'line 1: no object with a "text"'),
         ("a.jsonl", b'{"body": "x"}\n', 'line 1: no object with a "text"'),
         ("a.jsonl", b'["text"]\n', 'line 1: no object with a "text"'),
+        ("a.jsonl", b'{"text": "\\ud83d"}\n', "line 1: not UTF-8"),
         ("a.txt", b"ok\n\x83\x65\n", "line 2: not UTF-8"),
     ],
 )
