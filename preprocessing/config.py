@@ -82,7 +82,7 @@ class CorpusConfig(Section):
     """A whole corpus, from raw files to token shards (`configs/corpus.yaml`)."""
 
     name: str
-    """For people; also the default folder, corpora/<name>."""
+    """For people, and for the records of a dataset."""
     output_dir: str
     """Folder of the dataset. Running the same command again continues it."""
     sources: dict[str, SourceConfig]

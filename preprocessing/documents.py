@@ -48,11 +48,10 @@ class DocumentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with ExitStack() as stack:
-            stack.push(self._parts["train"].close)
-            stack.push(self._parts["validation"].close)
-            if error is not None:
-                raise error
+        try:
+            self._parts["train"].close(kind, error, traceback)
+        finally:
+            self._parts["validation"].close(kind, error, traceback)
 
 
 class _Parts:

@@ -141,12 +141,12 @@ def _run_processes(stage: Stage, todo: Sequence[Task], num_workers: int, progres
                 assert worker.task is not None
                 try:
                     answer = worker.pipe.recv()
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    progress.done(worker.task)
+                    worker.give(waiting.pop() if waiting else None)
                 except (EOFError, ConnectionError):
                     raise _death(stage, worker) from None
-                if isinstance(answer, BaseException):
-                    raise answer
-                progress.done(worker.task)
-                worker.give(waiting.pop() if waiting else None)
     except BaseException:
         for worker in workers:
             worker.process.terminate()

@@ -49,7 +49,10 @@ def claimed(config: CorpusConfig) -> Iterator[Path]:
 def _record(config: CorpusConfig, path: Path) -> None:
     """Write the configuration, or compare with the one that is there."""
     if path.exists():
-        differences = list(_differences(yaml.safe_load(path.read_bytes()), config.content(), ""))
+        content = config.content()
+        if not any((path.parent / "marks" / "tokenizer").glob("*.json")):
+            del content["tokenizer"]  # not used yet: may still be mended
+        differences = list(_differences(yaml.safe_load(path.read_bytes()), content, ""))
         if differences:
             raise UserError(
                 *(f"{path}: {difference}" for difference in differences),

@@ -93,7 +93,7 @@ def find_files(paths: Sequence[str], select: Sequence[str], max_ratio: float) ->
         except OSError as error:
             problems.append(f"{path}: {error.strerror or error}")
         except ValueError as error:
-            problems.append(f"{path}: {error}")
+            problems.append(f"{path if path.isprintable() else ascii(path)}: {error}")
     if problems:
         raise UserError(*problems)
     return files
@@ -223,6 +223,8 @@ def _matches(pattern: str, select: Sequence[str]) -> Iterator[str]:
 def _describe(path: str, name: str, max_ratio: float) -> InputFile:
     if not os.path.isfile(path):
         raise ValueError("not a regular file")
+    if not path.isprintable():
+        raise ValueError("the name is no printable UTF-8 text; rename the file")
     with open(path, "rb") as file:
         head = file.read(_EDGE_BYTES)
         size = file.seek(0, os.SEEK_END)

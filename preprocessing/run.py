@@ -41,6 +41,7 @@ def run(config: CorpusConfig) -> None:
     """
     last = max(STAGES.index(stage) for stage in config.stages)
     with claimed(config) as folder:
+        _check_given_tokenizer(config, folder)
         units = _units(config, folder)
         summaries = {source: SourceSummary() for source in config.sources}
         for unit, counts in zip(units, _perform(config, _cleaning(config, folder, units)), strict=True):
@@ -113,6 +114,13 @@ def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
     return units
 
 
+def _check_given_tokenizer(config: CorpusConfig, folder: Path) -> None:
+    """What is wrong with it must not show after hours of cleaning."""
+    given = config.tokenizer.path
+    if given and "tokenizer" in config.stages and _making_the_tokenizer(config, folder).unfinished():
+        Tokenizer.load(Path(given)).require_library()
+
+
 def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
     tasks = [Task(unit.name, (config, unit), unit.size) for unit in units]
     return Stage("clean", clean_unit, tasks, folder / "marks" / "clean")
@@ -121,7 +129,9 @@ def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
 def _making_the_tokenizer(config: CorpusConfig, folder: Path) -> Stage:
     files = [str(path) for source in config.sources for path in documents_files(folder, source, "train")]
     size = sum(Path(file).stat().st_size for file in files)
-    task = Task(_TOKENIZER_FOLDER, (config.tokenizer, files, str(folder / _TOKENIZER_FOLDER)), size)
+    task = Task(
+        "copy" if config.tokenizer.path else "train", (config.tokenizer, files, str(folder / _TOKENIZER_FOLDER)), size
+    )
     return Stage("tokenizer", make_tokenizer, [task], folder / "marks" / "tokenizer")
 
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from jp_llm.checkpoint.format import WEIGHT, Fragment, Manifest, read_manifest
-from jp_llm.parallel.pieces import Piece
+from jp_llm.parallel.slices import Piece
 from jp_llm.runtime.errors import UserError
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import jp_llm
 from jp_llm.checkpoint.format import FRAGMENTS, MANIFEST, TOKENIZER, FileRecord, Fragment, Manifest, record_of
-from jp_llm.parallel.pieces import Piece
+from jp_llm.parallel.slices import Piece
 from jp_llm.runtime.files import fsync_directory, write_json
 
 State = Iterable[tuple[Piece, dict[str, Tensor]]]

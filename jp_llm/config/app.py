@@ -1,7 +1,8 @@
 """The Hydra seam: a door names an entry file, a schema and a function; the command line does the rest.
 
-Hydra composes the files and parses overrides. Its own answer to a misspelt key is the advice to append it, so plain
-overrides are passed in its force form and our schema judges every key; see `jp_llm.config.build`.
+Hydra composes the files that the group choices name. Values are set afterwards, without asking Hydra whether the key
+exists (its answer to a misspelt key is the advice to append it): our schema judges every key, see
+`jp_llm.config.build`.
 """
 
 import os
@@ -26,7 +27,7 @@ from jp_llm.runtime.plugin import nearest
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
 _LAUNCHER_FLAG = re.compile(r"--local[_-]rank(=\d+)?$")
-_OVERRIDE = re.compile(r"(?P<sign>\+\+?|~)?(?P<key>[\w./@-]+)(?:=(?P<value>.*))?$", re.DOTALL)
+_KEY = re.compile(r"[\w./-]+")
 
 
 def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], argv: Sequence[str] | None = None) -> int:
@@ -51,42 +52,54 @@ def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], ar
 
 
 def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER) -> dict[str, Any]:
-    """The nested dict that Hydra makes of `<entry>.yaml` and the overrides, interpolations resolved.
+    """The nested dict of `<entry>.yaml`, the chosen group files and then the values, interpolations resolved.
 
     Raises:
         UserError: an override that cannot be read, or a choice that does not exist in its group; all of them.
     """
     groups = _groups_of(folder, entry)
-    parser = OverridesParser.create()
-    prepared, problems = [], []
+    choices, values, problems = [], {}, []
     for override in overrides:
-        match = _OVERRIDE.match(override)
-        if match is None or (match["value"] is None and match["sign"] != "~"):
+        key, equals, text = override.partition("=")
+        if not equals or not _KEY.fullmatch(key):
             problems.append(f"{override!r} is not an override; write key=value (--help lists the keys)")
-        elif (folder / match["key"]).is_dir() and match["sign"] is None:
-            choices = sorted(file.stem for file in (folder / match["key"]).glob("*.yaml"))
-            if match["key"] not in groups:
-                problems.append(f"{match['key']}: {entry} has no such group{nearest(match['key'], sorted(groups))}")
-            elif match["value"] not in [*choices, "null"]:
-                problems.append(f"{match['key']}: no choice {match['value']!r}{nearest(match['value'] or '', choices)}")
-            else:
-                prepared.append(override)
+        elif key in groups:
+            known = [*_choices(folder, key), "null"]
+            choices.append(override)
+            if text not in known:
+                problems.append(f"{key}: no choice {text!r}{nearest(text, known)}")
+        elif "/" in key:
+            problems.append(f"{key}: {entry} has no such group{nearest(key, sorted(groups))}")
         else:
-            forced = override if match["sign"] else f"++{override}"
             try:
-                parser.parse_override(forced)
-                prepared.append(forced)
-            except HydraException:
-                problems.append(f"{override}: brackets, braces, commas and quotes in a value need \"key='value'\"")
-    try:
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            tree = OmegaConf.to_container(compose(entry, prepared), resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        problems.append(_first_line(error))
+                values[key] = _value(text)
+            except yaml.YAMLError:
+                problems.append(f"{override}: brackets, braces and quotes must close")
     if problems:
         raise config_error(problems)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            tree = compose(entry, choices)
+        OmegaConf.set_struct(tree, False)
+        for key, value in values.items():
+            OmegaConf.update(tree, key, value, merge=False, force_add=True)
+        result = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise config_error([_first_line(error)]) from None
+    assert isinstance(result, dict)
+    return {str(key): value for key, value in result.items()}
+
+
+def _value(text: str) -> Any:
+    """What stands behind the equals sign, by Hydra's grammar; that has no Japanese without quotes, so else as YAML."""
+    try:
+        return OverridesParser.create().parse_override(f"key={text}").value()
+    except HydraException:
+        return yaml.safe_load(text)
+
+
+def _choices(folder: Path, group: str) -> list[str]:
+    return sorted(file.stem for file in (folder / group).glob("*.yaml"))
 
 
 def help_text(entry: str, schema: type[Section]) -> str:
@@ -94,8 +107,7 @@ def help_text(entry: str, schema: type[Section]) -> str:
     groups = sorted(_groups_of(CONFIG_FOLDER, entry))
     lines = [f"usage: {sys.argv[0]} {'[group=choice ...] ' if groups else ''}[key=value ...]"]
     for group in groups:
-        choices = sorted(file.stem for file in (CONFIG_FOLDER / group).glob("*.yaml"))
-        lines.append(f"  {group}={'|'.join(choices)}")
+        lines.append(f"  {group}={'|'.join(_choices(CONFIG_FOLDER, group))}")
     lines += ["", "keys:"]
     for key, default, meaning in fields(schema):
         lines.append(f"  {key}={default!r}\n      {meaning}")

@@ -13,8 +13,7 @@ from jp_llm.engine.module import TrainedModule
 from jp_llm.engine.zero import ZeroEngine, construction
 from jp_llm.model.init import initial_values
 from jp_llm.optim.groups import decays
-from jp_llm.parallel.pieces import Piece, pieces_of
-from jp_llm.parallel.slices import Slice
+from jp_llm.parallel.slices import Piece, Slice, flat_pieces
 
 ReadPiece = Callable[[Piece, str], Tensor]
 """(piece, `weight` or a moment) -> its fp32 elements, flat."""
@@ -79,7 +78,7 @@ class Engine:
         for fragment in self.zero.fragments():
             slices = self.slices[fragment.parameter.removeprefix(_PREFIX)]
             begin = 0
-            for piece in pieces_of(slices, fragment.start, fragment.stop):
+            for piece in flat_pieces(slices, fragment.start, fragment.stop):
                 yield piece, {kind: whole[begin : begin + piece.size] for kind, whole in fragment.state.items()}
                 begin += piece.size
 

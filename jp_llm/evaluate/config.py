@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveInt
 
 from jp_llm.config.section import Section
+from jp_llm.export.config import OneOrSeveral
 
 
 class EvaluateConfig(Section):
@@ -12,7 +13,7 @@ class EvaluateConfig(Section):
 
     model: str = ""
     """A Hugging Face folder, a run folder (its newest checkpoint), or one step_N folder."""
-    data: tuple[str, ...] = ()
+    data: OneOrSeveral = ()
     """Dataset folders (their held-out documents), .txt files (one document each), or .jsonl, .jsonl.gz and .jsonl.zst
     files (a "text" per line, and a "source" if there is one)."""
     output: str | None = None

@@ -1,10 +1,20 @@
 """What `launch/export_hf.py` reads (`configs/export.yaml`). Loads no torch."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import BeforeValidator, PositiveInt
 
 from jp_llm.config.section import Section
+
+
+def _several(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""A list of texts; on the command line a single one needs no brackets."""
 
 SAMPLING_TEMPERATURE = 0.8
 SAMPLING_TOP_P = 0.95
@@ -34,7 +44,7 @@ class ExportConfig(Section):
     """Licence of the weights as the Hugging Face hub writes it, e.g. apache-2.0 or cc-by-sa-4.0."""
     license_file: str | None = None
     """Text that is copied into the folder as LICENSE."""
-    datasets: tuple[str, ...] = ()
+    datasets: OneOrSeveral = ()
     """Names of the training corpora for the front matter of the model card."""
 
     def problems(self) -> list[str]:

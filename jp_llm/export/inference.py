@@ -4,20 +4,20 @@
 user of the exported model will see.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 
 import jp_llm
 from jp_llm.checkpoint.format import MANIFEST
 from jp_llm.checkpoint.store import resolve
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import CONFIG_FILE
+from jp_llm.export.reload import load_model, load_tokenizer
 from jp_llm.export.run import PROOF_FILE, export_checkpoint
-from jp_llm.export.verify import quiet_transformers
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, sha256_of
 
@@ -55,12 +55,16 @@ def open_model(path: Path, device: Device, precision: Precision) -> LoadedModel:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UserError("device: there is no GPU that torch can use; take device=cpu")
     half = precision == "bf16" or (precision == "auto" and place.type == "cuda")
-    model, tokenizer = _load(folder, torch.bfloat16 if half else torch.float32)
+    tokenizer = load_tokenizer(folder)
+    model, wrong = load_model(folder, torch.bfloat16 if half else torch.float32)
+    # A surplus tensor (an old buffer) does no harm to a model of somebody else.
+    if lost := [name for kind, names in wrong.items() if kind != "unexpected_keys" for name in names]:
+        raise UserError(f"{folder}: weights are missing or misshapen: {', '.join(lost)}; copy the folder again")
     start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start_id is None:
         raise UserError(f"{folder}: the tokenizer has neither a bos nor an eos token, so no text can begin")
     return LoadedModel(
-        model=model.to(place).eval(),
+        model=model.to(place),
         tokenizer=tokenizer,
         folder=folder,
         device=place,
@@ -83,32 +87,14 @@ def huggingface_folder(path: Path) -> Path:
     checkpoint = resolve(path).absolute()
     inside_run = checkpoint.parent.name == "checkpoints"
     target = (checkpoint.parents[1] if inside_run else checkpoint.parent) / "exported" / checkpoint.name
-    proof = target / PROOF_FILE
-    if proof.is_file():
-        known = read_json(proof)
-        if (
-            known["origin"]["manifest_sha256"] == sha256_of(checkpoint / MANIFEST)
-            and known["versions"]["jp-llm"] == jp_llm.__version__
-        ):
-            return target
+    known = read_json(target / PROOF_FILE) if (target / PROOF_FILE).is_file() else None
+    if (
+        known is not None
+        and known["origin"]["manifest_sha256"] == sha256_of(checkpoint / MANIFEST)
+        and known["versions"]["jp-llm"] == jp_llm.__version__
+    ):
+        return target
+    print(f"{checkpoint}: exporting to {target}, once", file=sys.stderr)
     config = ExportConfig(checkpoint=str(checkpoint), output_dir=str(target), dtype="fp32", overwrite=True)
     export_checkpoint(checkpoint, target, config)
     return target
-
-
-def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model, info = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{folder}: transformers cannot load it: {error}") from error
-    if info["missing_keys"] or info["mismatched_keys"]:
-        # transformers would go on with random numbers in their place.
-        wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-        raise UserError(f"{folder}: weights are missing or misshapen: {', '.join(wrong)}; copy the folder again")
-    return model, tokenizer

@@ -5,19 +5,19 @@ a tokenizer whose class it knows, all without an exception. So every value that 
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from jp_llm.arch.huggingface import config_json, name_rules
 from jp_llm.config.model import ModelConfig
 from jp_llm.export import transforms
+from jp_llm.export.reload import load_model, quiet_transformers
 from jp_llm.export.source import ParameterSource, RoundedSource, load_native
 from jp_llm.export.tokenizer import probe_texts, verify_hf_tokenizer
 from jp_llm.export.weights import DTYPES
@@ -133,6 +133,8 @@ def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> 
             _refuse(f"{rule.key} is {tuple(tensor.shape)} in the files and {expected[rule.key]} in transformers")
         for name, restored in zip(rule.sources, transforms.restore(rule, tensor, model), strict=True):
             whole = source.read(name)
+            if not whole.isfinite().all():
+                raise UserError(f"{name} holds NaN or infinity: the training had failed; choose an earlier checkpoint")
             if rule.transform == "vocabulary":
                 whole, restored = whole[: model.vocab_size], restored[: model.vocab_size]
             if not torch.equal(whole, restored):
@@ -142,18 +144,10 @@ def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> 
 
 def load_reference(folder: Path) -> Any:
     """The model as transformers loads it, in fp32 on the CPU, with no tensor missing, unexpected or mismatched."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        _refuse(f"transformers cannot load it: {error}")
-    wrong = {key: sorted(map(str, names)) for key, names in info.items() if names}
+    model, wrong = load_model(folder, torch.float32)
     if wrong:
         _refuse(f"transformers reports {wrong}")
-    return model.eval()
+    return model
 
 
 def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
@@ -175,22 +169,6 @@ def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]
     if context > length:
         batches.append(torch.randint(tokenizer.vocab_size, (1, context), generator=generator))
     return batches
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars and no advice on the console while transformers loads."""
-    from transformers.utils import logging
-
-    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _class_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

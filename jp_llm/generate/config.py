@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from jp_llm.config.section import Section
-from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
+from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P, OneOrSeveral
 
 
 class SamplingConfig(Section):
@@ -46,7 +46,7 @@ class GenerateConfig(SamplingConfig):
 
     model: str = ""
     """A Hugging Face folder, a run folder (its newest checkpoint), or one step_N folder."""
-    prompts: tuple[str, ...] = ()
+    prompts: OneOrSeveral = ()
     """Beginnings of texts; without any (and without prompts_file) the model begins a document by itself."""
     prompts_file: str | None = None
     """More prompts: a .jsonl file with {"prompt": ...} per line, or plain text with one prompt per line (an empty line

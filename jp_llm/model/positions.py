@@ -20,8 +20,10 @@ def rotary_tables(positions: Tensor, rotary_dim: int, theta: float, dtype: torch
         positions: integers, [T] or [B, T].
         dtype: the angles are computed in float32; only the cosines and sines are rounded to it.
     """
+    # The reciprocal of the power, as transformers computes it: the other way round differs in the last bit, and at
+    # position 1,000 that is a difference one can see in the logits.
     exponents = torch.arange(0, rotary_dim, 2, dtype=torch.float32, device=positions.device) / rotary_dim
-    angles = positions[..., None, None].float() * theta**-exponents
+    angles = positions[..., None, None].float() * (1.0 / theta**exponents)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 

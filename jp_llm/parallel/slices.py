@@ -47,16 +47,28 @@ def whole_slice(name: str, shape: tuple[int, ...]) -> Slice:
     return Slice(name, whole=shape, offset=(0,) * len(shape), shape=shape)
 
 
-def flat_pieces(slices: Iterable[Slice], start: int, stop: int) -> Iterator[tuple[Slice, int, int]]:
-    """Elements [start, stop) of the flattened tensor that `slices` describe, as ranges of the flattened slices.
+@dataclass(frozen=True)
+class Piece:
+    """Elements [start, stop) of the flattened slice `part`: what ZeRO's flat partitions of fused tensors come down to."""
 
-    Yields:
-        slice, first, last: elements [first, last) of the flattened box; never empty ranges. What lies beyond the
-        last slice (padding of a partition) is left out.
+    part: Slice
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.stop - self.start
+
+
+def flat_pieces(slices: Iterable[Slice], start: int, stop: int) -> Iterator[Piece]:
+    """Elements [start, stop) of the flattened tensor that `slices` describe, in order; never empty pieces.
+
+    What lies beyond the last slice (padding of a partition) is left out.
     """
     position = 0
-    for piece in slices:
-        first, last = max(start - position, 0), min(stop - position, piece.numel)
+    for part in slices:
+        first, last = max(start - position, 0), min(stop - position, part.numel)
         if first < last:
-            yield piece, first, last
-        position += piece.numel
+            yield Piece(part, first, last)
+        position += part.numel

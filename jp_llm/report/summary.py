@@ -123,7 +123,7 @@ def _measures(name: str, values: dict[str, float]) -> str:
 
 def _text_rows(path: Path) -> Iterator[tuple[str, str]]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    yield "samples", "\n".join(row["text"].replace("\n", "⏎") for row in rows)
+    yield "samples", "\n".join((row["prompt"] + row["text"]).replace("\n", "⏎") for row in rows)
 
 
 def _existing(name: str) -> Path:

@@ -34,8 +34,9 @@ _DESCRIBED_KANA = re.compile(r"^(濁点付き)?(?:小書き)?[平片]仮名([ぁ
 _NOTE_LINE = re.compile(r"^(?:［＃[^［］\n]*］)+\n", re.MULTILINE)
 _NOTE = re.compile(r"［＃[^［］]{0,1000}］")
 _NOTE_MAX_CHARACTERS = 1000
+_NOTE_MAX_DEPTH = 6
 _RUBY = re.compile(r"《[^《》\n]*》|｜(?=[^｜《》\n]{1,100}《)")
-_ACCENTED = re.compile(r"〔([^〔〕\n]*[A-Za-z?!][`'^~:&_,/@][^〔〕\n]*|[^〔〕\n]*[?!]@[^〔〕\n]*)〕")
+_BRACKETED = re.compile(r"〔([^〔〕\n]*)〕")
 _ACCENT = re.compile("[AO]E&|[ao]e&|s&|[?!]@|[AEIOUYaeiouy]['`^:_]|[CNSZcnsz]'|[ANOano]~|[Aa]&|[Oo]/|[Cc],(?=[A-Za-z])")
 _WHOLE = {"AE&": "Æ", "ae&": "æ", "OE&": "Œ", "oe&": "œ", "s&": "ß", "!@": "¡", "?@": "¿", "O/": "Ø", "o/": "ø"}
 _COMBINING = dict(zip("`'^~_:&,", "\u0300\u0301\u0302\u0303\u0304\u0308\u030a\u0327", strict=True))
@@ -98,7 +99,7 @@ def plain_text(body: str) -> str:
     text = _RUBY.sub("", text)
     text = text.replace("／″＼", "〴〵").replace("／＼", "〳〵")
     if "〔" in text:
-        text = _ACCENTED.sub(lambda match: _ACCENT.sub(_accented, match[1]), text)
+        text = _BRACKETED.sub(_with_accents, text)
     return text.translate(_RESTORE) if _STAND_INS.search(text) else text
 
 
@@ -145,13 +146,12 @@ def _without_notes(text: str) -> str:
         return text
     text = _NOTE_LINE.sub("", text)
     text = _NOTE.sub("", text)
-    position = 0
-    # What is left has brackets inside (1.3 % of the works) or no end.
+    parts, position = [], 0
+    # What is left has brackets inside (1.3 % of the works) or no end: then only its sign goes.
     while (start := text.find("［＃", position)) >= 0:
-        end = _closing_bracket(text, start)
-        text = text[:start] + text[end or start + 2 :]
-        position = start
-    return text
+        parts.append(text[position:start])
+        position = _closing_bracket(text, start) or start + 2
+    return "".join([*parts, text[position:]])
 
 
 def _closing_bracket(text: str, start: int) -> int | None:
@@ -160,11 +160,19 @@ def _closing_bracket(text: str, start: int) -> int | None:
     for position in range(start, min(len(text), start + _NOTE_MAX_CHARACTERS)):
         if text[position] == "［":
             depth += 1
+            if depth > _NOTE_MAX_DEPTH:
+                return None
         elif text[position] == "］":
             depth -= 1
             if depth == 0:
                 return position + 1
     return None
+
+
+def _with_accents(match: re.Match[str]) -> str:
+    """Accents resolved and the brackets removed; other brackets are the text's own."""
+    inside, count = _ACCENT.subn(_accented, match[1])
+    return inside if count else match[0]
 
 
 def _accented(match: re.Match[str]) -> str:

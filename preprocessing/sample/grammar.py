@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from preprocessing.sample import paraphrase
 from preprocessing.sample.conjugation import Style
 from preprocessing.sample.numbers import Digits
 
@@ -96,6 +97,13 @@ class GrammarError(ValueError):
     """A register file that does not parse; the message names the file and the line."""
 
 
+def _literal(text: str, *, last: bool) -> list[Node]:
+    return [
+        Text(part) if isinstance(part, str) else Choice(tuple((Text(option),) for option in part))
+        for part in paraphrase.split(text, last=last)
+    ]
+
+
 class _Parser:
     def __init__(self, source: str) -> None:
         self.source = source
@@ -110,12 +118,10 @@ class _Parser:
             if character not in "{[":
                 text += character
                 continue
-            if text:
-                nodes.append(Text(text))
-                text = ""
+            nodes += _literal(text, last=False)
+            text = ""
             nodes.append(self.reference() if character == "{" else self.choice())
-        if text:
-            nodes.append(Text(text))
+        nodes += _literal(text, last=True)
         return tuple(nodes)
 
     def choice(self) -> Choice:

@@ -18,7 +18,7 @@ _VERB_CLASSES = {word_class.value: word_class for word_class in WordClass if "�
     "サ変": WordClass.SURU,
     "カ変": WordClass.KURU,
 }
-_LONGEST_TAIL = 8
+LONGEST_TAIL = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Lexicon:
         """
         if phrase.endswith(COPULA):
             return phrase[: -len(COPULA)], ("", WordClass.NA_ADJECTIVE)
-        for start in range(max(0, len(phrase) - _LONGEST_TAIL), len(phrase)):
+        for start in range(max(0, len(phrase) - LONGEST_TAIL), len(phrase)):
             word = phrase[start:]
             if word in self.word_classes:
                 return phrase[:start], (word, self.word_classes[word])

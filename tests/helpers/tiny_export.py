@@ -14,7 +14,7 @@ from jp_llm.export.model_card import CardFacts
 from jp_llm.export.run import export
 from jp_llm.export.source import DecoderSource
 from jp_llm.model.decoder import Decoder
-from jp_llm.parallel.pieces import Piece
+from jp_llm.parallel.slices import Piece
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 

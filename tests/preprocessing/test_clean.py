@@ -1,8 +1,5 @@
 import json
-import subprocess
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
 from raw import COMPRESS, cleaned, config, tar
@@ -11,7 +8,6 @@ from jp_llm.runtime.errors import UserError
 from preprocessing.clean import clean_unit
 from preprocessing.plan import Planner, find_files
 
-ROOT = Path(__file__).resolve().parents[2]
 LINES = [f"{number}番目の文書です。" for number in range(300)]
 
 
@@ -161,36 +157,3 @@ def test_what_an_earlier_attempt_left_is_removed(tmp_path):
     clean(config(tmp_path / "out", [tmp_path / "a.txt"]))
     left = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert left == {*others, "documents/web/train-00000-000.jsonl.zst"}
-
-
-PEAK = """
-import random, resource, sys
-from pathlib import Path
-from raw import config
-from test_clean import clean
-folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
-words = ["昔々", "あるところに", "おじいさんと", "おばあさんが", "住んで", "いました。", "川へ", "洗濯に"]
-rng = random.Random(0)
-block = "".join("".join(rng.choices(words, k=64)) + "\\n" for _ in range(1000)).encode()
-with (folder / "raw.txt").open("wb") as file:
-    for _ in range(megabytes):
-        file.write(block)
-steps = [{"type": name} for name in ("unicode", "whitespace", "length", "characters", "mojibake")]
-clean(config(folder / "out", [folder / "raw.txt"], steps=steps, unit_bytes=1 << 30, documents_file_bytes=4 << 20))
-print((folder / "raw.txt").stat().st_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-"""
-
-
-def test_peak_memory_does_not_grow_with_the_corpus(tmp_path):
-    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}:{Path(__file__).parent}"}
-    sizes, peaks = [], []
-    for megabytes in (20, 120):
-        folder = tmp_path / str(megabytes)
-        folder.mkdir()
-        command = [sys.executable, "-c", PEAK, str(folder), str(megabytes)]
-        output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
-        sizes.append(int(output[0]))
-        peaks.append(int(output[1]))
-    assert sizes[0] > 20e6 / 1.5
-    assert sizes[1] > 5 * sizes[0]
-    assert peaks[1] - peaks[0] < 40 << 20

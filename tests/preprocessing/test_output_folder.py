@@ -34,6 +34,19 @@ def test_what_does_not_change_the_content_may_differ(tmp_path):
         pass
 
 
+def test_the_tokenizer_may_be_mended_until_it_is_made(tmp_path):
+    with claimed(config(tmp_path, ["a.txt"], tokenizer={"vocab_size": 64_000})):
+        pass
+    with claimed(config(tmp_path, ["a.txt"], tokenizer={"vocab_size": 8_000})):
+        (tmp_path / "marks" / "tokenizer").mkdir(parents=True)
+        (tmp_path / "marks" / "tokenizer" / "train.json").touch()
+    with (
+        pytest.raises(UserError, match=r"tokenizer\.vocab_size was 8000, now 64000"),
+        claimed(config(tmp_path, ["a.txt"], tokenizer={"vocab_size": 64_000})),
+    ):
+        pass
+
+
 def test_one_run_at_a_time(tmp_path):
     wanted = config(tmp_path, ["a.txt"])
     with (

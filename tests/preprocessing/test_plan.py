@@ -61,6 +61,14 @@ def test_a_file_that_may_not_be_read_is_named(folder, monkeypatch):
         found(folder / "a.txt")
 
 
+@pytest.mark.parametrize("name", [b"\x94L.txt", b"line\nfeed.txt"])
+def test_a_name_that_cannot_be_recorded_is_refused(tmp_path, name):
+    with open(os.fsencode(tmp_path) + b"/" + name, "w"):
+        pass
+    with pytest.raises(UserError, match=r"^'.*\.txt': the name is no printable UTF-8 text; rename the file$"):
+        found(tmp_path)
+
+
 def test_zip_archives_are_refused_with_advice(tmp_path):
     (tmp_path / "works.zip").write_bytes(b"PK\x03\x04rest")
     with pytest.raises(UserError, match=r"works\.zip: a zip, 7z or rar archive; unpack it"):

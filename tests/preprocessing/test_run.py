@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from raw import COMPRESS, cleaned, config, contents
-from small_tokenizer import small_tokenizer, texts
+from small_tokenizer import texts
 
 from jp_llm.config.build import build
 from jp_llm.runtime.errors import UserError
@@ -25,11 +25,6 @@ from preprocessing.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
 AOZORA = "題名\r\n作者\r\n\r\n　{}\r\n\r\n底本：「全集」\r\n入力：某\r\n"
-
-
-@pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory):
-    return small_tokenizer(tmp_path_factory.mktemp("tokenizer")).folder
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +213,23 @@ def test_all_missing_inputs_are_named(tmp_path):
     assert "*.txt: no file matches" in caught.value.problems[0]
 
 
+def test_a_tokenizer_that_is_not_there_is_found_before_the_work(tmp_path, raw):
+    with pytest.raises(UserError, match="nowhere"):
+        run(corpus(tmp_path / "out", raw, tmp_path / "nowhere"))
+    assert not (tmp_path / "out" / "documents").exists()
+
+
+def test_a_vocabulary_that_is_too_large_can_be_mended(tmp_path, raw):
+    def with_vocabulary(size):
+        recipe = CorpusTokenizerConfig(vocab_size=size, num_threads=1)
+        return corpus(tmp_path / "out", raw).model_copy(update={"tokenizer": recipe})
+
+    with pytest.raises(UserError, match=r"tokenizer train: .* the largest vocabulary that works is"):
+        run(with_vocabulary(60_000))
+    run(with_vocabulary(700))
+    assert Tokenizer.load(tmp_path / "out" / "tokenizer").vocab_size == 700
+
+
 def test_an_empty_corpus_says_why(tmp_path):
     (tmp_path / "a.txt").write_bytes("短い\n短文\n".encode() + "別の\n".encode("cp932"))
     with pytest.raises(UserError) as caught:
@@ -276,6 +288,41 @@ def test_a_tokenizer_is_trained_on_the_training_documents(tmp_path, raw):
     }
 
 
+PEAK = """
+import random, resource, sys
+from raw import *
+from preprocessing.run import run
+folder, blocks, tokenizer = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+words = ["昔々", "あるところに", "おじいさんと", "おばあさんが", "住んで", "いました。", "川へ", "洗濯に"]
+rng = random.Random(0)
+block = "".join("".join(rng.choices(words, k=64)) + "\\n" for _ in range(1000)).encode()
+with (folder / "raw.txt").open("wb") as file:
+    for _ in range(blocks):
+        file.write(block)
+steps = [{"type": name} for name in ("unicode", "whitespace", "length", "characters", "mojibake")]
+sizes = {"unit_bytes": 1 << 30, "documents_file_bytes": 4 << 20}
+stages = ["clean", "tokenizer", "encode"]
+run(config(folder / "out", [folder / "raw.txt"], steps=steps, tokenizer={"path": tokenizer}, stages=stages, **sizes))
+print((folder / "raw.txt").stat().st_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_peak_memory_does_not_grow_with_the_corpus(tmp_path, tokenizer):
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}"}
+    sizes, peaks = [], []
+    for blocks in (25, 150):
+        folder = tmp_path / str(blocks)
+        folder.mkdir()
+        command = [sys.executable, "-c", PEAK, str(folder), str(blocks), str(tokenizer)]
+        result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        size, peak = map(int, result.stdout.split()[-2:])
+        sizes.append(size)
+        peaks.append(peak)
+    assert sizes[0] < 21e6
+    assert sizes[1] > 115e6
+    assert peaks[1] - peaks[0] < 40 << 20
+
+
 def test_real_text(tmp_path, real_data, tokenizer):
     archive = real_data / "aozora-akutagawa.tar.zst"
     if not archive.exists():
@@ -286,4 +333,4 @@ def test_real_text(tmp_path, real_data, tokenizer):
     found = cleaned(tmp_path / "out", "books") + cleaned(tmp_path / "out", "books", "validation")
     assert len(found) > 350
     assert not any(sign in record["text"] for record in found for sign in ("《", "［＃", "底本：", "青空文庫", "-----"))
-    assert {record["meta"]["author"] for record in found} == {"芥川龍之介"}
+    assert {record["meta"]["author"] for record in found} == {"芥川龍之介", "芥川竜之介"}

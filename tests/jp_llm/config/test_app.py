@@ -43,7 +43,7 @@ def test_every_group_file_composes_with_the_schema() -> None:
                 config = built(f"{group}={file.stem}", "train.num_steps=100000")
                 assert config.model.size == file.stem
             else:
-                build(RunConfig, composed("train", [f"{group}={file.stem}", "++data.path=x"]))
+                build(RunConfig, composed("train", [f"{group}={file.stem}", "data.path=x"]))
 
 
 @pytest.mark.parametrize("size", sorted(file.stem for file in (CONFIG_FOLDER / "model" / "size").glob("*.yaml")))

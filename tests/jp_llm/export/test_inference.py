@@ -70,7 +70,7 @@ def test_a_cut_off_file_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None
     export_decoder(tiny_decoder(tiny_config(tokenizer)), tokenizer, tmp_path / "model")
     path = tmp_path / "model" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"model: transformers cannot load it"):
+    with pytest.raises(UserError, match=r"model: transformers cannot load the model"):
         open_model(tmp_path / "model", "cpu", "auto")
 
 

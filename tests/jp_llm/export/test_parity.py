@@ -9,7 +9,7 @@ import torch
 from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 
 from jp_llm.export.source import DecoderSource, RoundedSource, load_native
-from jp_llm.export.verify import load_reference, quiet_transformers
+from jp_llm.export.verify import load_reference
 from jp_llm.model.decoder import Decoder
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -26,8 +26,7 @@ def pair(request: pytest.FixtureRequest, tokenizer: Tokenizer, exports: Path) ->
 def exported(name: str, tokenizer: Tokenizer, exports: Path) -> tuple[Decoder, Any, dict[str, Any]]:
     decoder = tiny_decoder(tiny_config(tokenizer, **VARIANTS[name]))
     proof = export_decoder(decoder, tokenizer, exports / name)
-    with quiet_transformers():
-        return decoder, load_reference(exports / name), proof
+    return decoder, load_reference(exports / name), proof
 
 
 def random_tokens(decoder: Decoder, *shape: int) -> torch.Tensor:
@@ -84,8 +83,7 @@ def test_bf16_files_hold_the_weights_rounded_once(name: str, tokenizer: Tokenize
     decoder = tiny_decoder(tiny_config(tokenizer, **VARIANTS[name]))
     proof = export_decoder(decoder, tokenizer, tmp_path / name, dtype="bf16")
     assert proof["verification"]["max_difference"] <= 1e-5 * proof["verification"]["max_logit"]
-    with quiet_transformers():
-        theirs = load_reference(tmp_path / name)
+    theirs = load_reference(tmp_path / name)
     tokens_BT = random_tokens(decoder, 2, LENGTH)
     rounded = load_native(RoundedSource(DecoderSource(decoder), torch.bfloat16), decoder.config)
     difference = rounded.logits(rounded(tokens_BT)) - theirs(input_ids=tokens_BT).logits

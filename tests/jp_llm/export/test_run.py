@@ -17,7 +17,6 @@ from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder, wri
 
 from jp_llm.arch import registry
 from jp_llm.arch.huggingface import config_json
-from jp_llm.config.build import problems_of
 from jp_llm.export import verify
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.probe_texts import probe_texts
@@ -184,7 +183,3 @@ def test_another_tokenizer_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> N
     decoder = tiny_decoder(tiny_config(tokenizer, vocab_size=500))
     with pytest.raises(UserError, match="the model has 500 token ids, the tokenizer 579"):
         export_decoder(decoder, tokenizer, tmp_path / "model")
-
-
-def test_config_names_what_is_missing() -> None:
-    assert [problem.split(":")[0] for problem in problems_of(ExportConfig())] == ["checkpoint", "output_dir"]

@@ -16,6 +16,9 @@ from jp_llm.arch.spec import ConfigValues, HuggingFaceForm
 from jp_llm.export import run, transforms
 from jp_llm.export.source import DecoderSource
 from jp_llm.export.verify import verify
+from jp_llm.model import decoder as decoder_module
+from jp_llm.model import positions
+from jp_llm.model.decoder import Decoder
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -166,13 +169,31 @@ def test_damage_after_writing_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_not_a_number_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_diverged_is_refused(value: float, tokenizer: Tokenizer, tmp_path: Path) -> None:
     decoder = tiny_decoder(tiny_config(tokenizer))
     with torch.no_grad():
-        decoder.get_parameter("final_norm.weight")[0] = float("nan")
-    with pytest.raises(UserError, match=r"final_norm.weight|nan"):
+        decoder.get_parameter("final_norm.weight")[0] = value
+    with pytest.raises(UserError, match=r"final_norm.weight holds NaN or infinity.*earlier checkpoint"):
         export_decoder(decoder, tokenizer, tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "llama"])
+def test_the_end_of_a_long_context_is_compared(
+    arch: str, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = tiny_decoder(tiny_config(tokenizer, arch=arch, max_position_embeddings=700))
+    proof = export_decoder(decoder, tokenizer, tmp_path / "model")
+    assert proof["verification"]["positions"] == 5 * 256
+    # A mistake of positions that begins behind the short rows.
+    tables = {"gpt2": Decoder._embed, "llama": positions.rotary_tables}[arch]
+    if arch == "gpt2":
+        monkeypatch.setattr(Decoder, "_embed", lambda self, x, places: tables(self, x, places.clamp(max=600)))
+    else:
+        monkeypatch.setattr(decoder_module, "rotary_tables", lambda places, *rest: tables(places.clamp(max=600), *rest))
+    with pytest.raises(UserError, match="logits differ"):
+        export_decoder(decoder, tokenizer, tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("name", VARIANTS)

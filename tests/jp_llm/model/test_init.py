@@ -39,7 +39,7 @@ def test_any_box_and_any_flat_range_has_the_same_values(tiny):
     flat = decoder.get_parameter(name).flatten()
     start = flat.numel() // 4 + 5
     pieces = flat_pieces(decoder.slices()[name], start, flat.numel())
-    values = [initial_values(piece, config, 1).flatten()[first:last] for piece, first, last in pieces]
+    values = [initial_values(piece.part, config, 1).flatten()[piece.start : piece.stop] for piece in pieces]
     assert len(values) == 3
     assert torch.equal(torch.cat(values), flat[start:])
 

@@ -40,8 +40,8 @@ def test_flat_pieces_of_any_partition_are_the_flattened_tensor(sizes, cuts):
     parts = []
     for start, stop in itertools.pairwise(bounds):
         pieces = list(flat_pieces(slices, start, stop))
-        assert all(first < last for _, first, last in pieces)
-        found = [arrays[piece.name].reshape(-1)[first:last] for piece, first, last in pieces]
+        assert all(piece.size > 0 for piece in pieces)
+        found = [arrays[piece.part.name].reshape(-1)[piece.start : piece.stop] for piece in pieces]
         part = np.concatenate([np.empty(0), *found])
         assert np.array_equal(part, flat[start:stop])
         parts.append(part)

@@ -1,4 +1,3 @@
-import time
 from collections import Counter
 
 import pytest
@@ -47,7 +46,5 @@ def test_a_second_pass_changes_nothing_and_letters_stay(text):
 
 
 def test_a_megabyte_of_spaces_is_no_attack():
-    started = time.process_time()
+    # Quadratic time would run into the time limit.
     mapped("あ" + " " * 1_000_000 + "い\n" + "\u3000" * 1_000_000 + "う \n")
-    # Quadratic time would be hours.
-    assert time.process_time() - started < 30

@@ -164,6 +164,11 @@ def test_no_markup_breaks_the_reader(text):
     assert all(unicodedata.category(character) != "Cn" for character in plain)
 
 
+@pytest.mark.parametrize("unit", ["［＃", "※［＃", "〔a'", "《", "｜あ", "［", "-----", "\n底本：", "［＃［"])
+def test_no_markup_takes_quadratic_time(unit):
+    plain_text(split(unit * 1_000_000).body)  # otherwise this runs into the time limit
+
+
 @given(st.text(alphabet="あ-底本：\n【】", max_size=60))
 def test_a_split_loses_nothing_of_an_unstructured_text(text):
     parts = split(text)
