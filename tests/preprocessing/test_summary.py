@@ -23,13 +23,17 @@ def shard(tokens):
 def test_what_is_printed():
     web, books = summary(), summary(skipped_members=3)
     web.counts.rejected["json"] += 1
-    web.add_shard("train", shard(420), 0.1)
-    web.add_shard("validation", shard(100), 0.0)
+    assert table({"web": web}).splitlines()[1] == (
+        "web       13      8           2       1,000       -            -           15.0"
+    )
+    for source in (web, books):
+        source.add_shard("train", shard(420), 0.1)
+        source.add_shard("validation", shard(100), 0.0)
     assert table({"web": web, "books": books}).splitlines() == [
         "source  read  train  validation  characters  tokens  chars/token  MB/s per core",
         "web       13      8           2       1,000     520        2.000           10.0",
-        "books     12      8           2       1,000       -            -           15.0",
-        "total     25     16           4       2,000     520        4.167           12.0",
+        "books     12      8           2       1,000     520        2.000           10.0",
+        "total     25     16           4       2,000   1,040        2.000           10.0",
         "web: rejected json 1",
         "web: dropped length.too_short 2",
         "books: dropped length.too_short 2",
@@ -44,8 +48,8 @@ def test_sources_without_training_documents_are_named_with_the_reasons():
     with pytest.raises(UserError) as caught:
         check_not_empty({"web": summary(), "empty": empty, "tiny": held_out}, "corpora/x")
     assert caught.value.problems == (
-        "sources.empty: no training documents are left; 12 documents read; rejected: encoding 5 (see corpora/x/rejects); "
-        "dropped: length.too_short 2",
+        "sources.empty: no training documents are left; 12 documents read; "
+        "rejected: encoding 5 (see corpora/x/rejects); dropped: length.too_short 2",
         "sources.tiny: no training documents are left; 12 documents read; dropped: length.too_short 2; "
         "2 held out for validation",
         "mend the configuration and delete corpora/x, or choose another output_dir",
