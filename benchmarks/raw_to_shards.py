@@ -97,8 +97,9 @@ def first_unit(folder: Path) -> tuple[CorpusConfig, list[str], float]:
     ratio = config.max_decompression_ratio
     files = find_files(source.paths, source.files, ratio)
     planner = Planner(name, config.unit_bytes, source.build_reader().cut_at, source.files, ratio, False)
+    unit = planner.units(files)[0]
     started = time.process_time()
-    counts = clean_unit(config, planner.units(files)[0])
+    counts = clean_unit(config, unit)
     speed = counts["bytes"] / (time.process_time() - started) / 1e6
     paths = sorted((folder / "first" / "documents" / name).glob("train-*"))
     return config, [text for path in paths for _, text in read_texts(path)], speed

@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=20, help="UTF-8 text to encode")
     parser.add_argument("--repeat", type=int, default=3, help="runs; the best counts")
     parser.add_argument("--tokenizer", type=Path, action="append", help="folder of a tokenizer; may be given again")
-    parser.add_argument("--vocab-size", type=int, default=16_000, help="of the tokenizers that are trained")
+    parser.add_argument("--vocab-size", type=int, default=8_000, help="of the tokenizers that are trained")
     parser.add_argument("--sample-bytes", type=int, default=5_000_000, help="text that they are trained on")
     arguments = parser.parse_args()
     texts = take(aozora(ARCHIVE) if ARCHIVE.is_file() else generated(), int(arguments.megabytes * 1e6))

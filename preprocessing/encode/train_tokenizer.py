@@ -36,7 +36,7 @@ class TokenizerConfig(Section):
     vocab_size: int = Field(default=48_000, ge=400, lt=UINT16_LIMIT)
     """Pieces, with 4 special ones, the newline and 256 bytes; below 65,500, so that a token takes two bytes on disk.
     Unseen literature has 1.56 characters per token with 8,000, 1.94 with 32,000, 2.04 with 48,000 and 2.10 with 64,000;
-    embedding and head grow in proportion. So: some 8,000 for models of a few million parameters, 64,000 for billions."""
+    embedding and head grow in proportion. So: 8,000 for models of a few million parameters, 64,000 for billions."""
     character_coverage: float = Field(default=0.9995, gt=0.9, le=1)
     """Share of the characters of the sample that become pieces of their own; the others are spelled in bytes.
     0.9995 takes some 4,000 characters; lower it for vocabularies of a few thousand."""

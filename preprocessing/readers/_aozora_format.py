@@ -15,7 +15,7 @@ _LEGEND = re.compile(
 )
 """Explanation of the signs, between two rules of hyphens; a few early files have another form."""
 _COLOPHON = re.compile(r"\n(?:翻訳の)?底本：")
-_MADE_BY = ("入力：", "青空文庫")
+_MADE_BY = ("入力", "青空文庫")
 """One of these follows in every colophon; without them 底本 is a word of the text."""
 _COLOPHON_LINES = 10
 """A work from several books lists them one after the other, at most this many lines apart."""

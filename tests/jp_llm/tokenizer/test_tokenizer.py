@@ -13,7 +13,7 @@ from small_tokenizer import small_tokenizer, texts
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.manifest import MANIFEST_FILE, MODEL_FILE
-from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
+from jp_llm.tokenizer.tokenizer import Piece, Tokenizer, _blocks
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="▁"), max_size=40)
 JAPANESE = st.text(st.sampled_from("あいがは。、……――「」東京猫  　\n\t0Aa髙\u3099👍"), max_size=60)
@@ -95,6 +95,15 @@ def test_a_long_text_is_its_lines(tokenizer: Tokenizer) -> None:
     (newline,) = tokenizer.encode("\n")
     expected = [id for line in lines for id in [*tokenizer.encode(line), newline]]
     assert tokenizer.encode("\n".join(lines)) == expected[:-1]
+
+
+def test_blocks_are_small_enough_for_exact_sums() -> None:
+    text = "\n".join([*texts(200, seed=11), "長" * 9000, "", "\n" * 20_000, "猫" * 9000])
+    blocks = list(_blocks(text.encode()))
+    assert b"".join(blocks) == text.encode()
+    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert all(len(block) <= 16_384 or b"\n" not in block[:-1] for block in blocks)
+    assert sum(map(len, blocks)) / len(blocks) > 12_000, "more blocks than needed"
 
 
 def test_a_unigram_finds_the_best_path_in_exact_arithmetic(folder: Path) -> None:
