@@ -23,7 +23,10 @@ _REPLACEMENT = "\ufffd"
 
 
 class MojibakeFilter(Filter):
-    """Drops `replacement_characters` (decoded with errors replaced) and `mojibake` (decoded as something else)."""
+    """Drops `mojibake` (decoded as something else) and `replacement_characters` (decoded with errors replaced).
+
+    Stands before mappers: they mend half-width kana and remove controls, which is what mojibake consists of.
+    """
 
     maximum_replacement: float = Field(default=0.001, ge=0, le=1)
     """Highest share of U+FFFD among the characters."""
@@ -32,12 +35,12 @@ class MojibakeFilter(Filter):
 
     def reason(self, document: Document) -> str | None:
         text = document.text
-        if text.count(_REPLACEMENT) > self.maximum_replacement * len(text):
-            return "replacement_characters"
         found = sum(
             len(match[0])
             for signs, pattern in _PATTERNS
             if any(sign in text for sign in signs)
             for match in pattern.finditer(text)
         )
-        return "mojibake" if found > self.maximum_mojibake * len(text) else None
+        if found > self.maximum_mojibake * len(text):
+            return "mojibake"
+        return "replacement_characters" if text.count(_REPLACEMENT) > self.maximum_replacement * len(text) else None

@@ -17,7 +17,7 @@ A chain such as `passive.teiru.TA` derives a new word with every link but the la
 """
 
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Literal
 
 Style = Literal["plain", "polite", "dearu"]
@@ -77,8 +77,9 @@ def _verb_bases(word: str, word_class: WordClass) -> tuple[str, str, str, str, s
         root = word[:-2]
         negative, continuative = ("来", "来") if kanji else ("こ", "き")
         conditional = "来れば" if kanji else "くれば"
-        return root + negative, root + continuative, root + continuative + "て", root + conditional, root + negative + "よう"
-    a, i, e, o = _GODAN_ROWS[word[-1]]
+        volitional = root + negative + "よう"
+        return root + negative, root + continuative, root + continuative + "て", root + conditional, volitional
+    a, i, e, o = tuple(_GODAN_ROWS[word[-1]])
     te = "って" if word.endswith(("行く", "いく")) else _GODAN_TE[word[-1]]
     continuative = "い" if word.endswith(_HONORIFIC) else i
     return root + a, root + continuative, root + te, root + e + "ば", root + o + "う"
@@ -240,7 +241,7 @@ def _inflect_na(word: str, form: str, style: Style) -> str | None:
     return None if ending is None else word + ending
 
 
-@lru_cache(maxsize=None)
+@cache
 def inflect(word: str, word_class: WordClass, chain: str, style: Style = "plain") -> str:
     """The surface of `word` after the dotted `chain` of forms, e.g. `inflect("作る", GODAN, "passive.teiru.TA")`.
 

@@ -7,9 +7,10 @@ A file is a list of rules. A rule is a name in the first column and indented alt
 
 `{name}` is, in this order: a variable of the document, a rule, a word class, a name or date maker; failing these, a
 word itself (`{作る:TA}`). `{name:form}` inflects the last word of what it stands for (see `conjugation`). `{x=name}`
-also remembers the text as `x`. `{name@x}` is the rule `name.<value of x>`. `{name*2-4}` repeats; with `>` (`{step*2-4>}`) different
-alternatives of the rule come in the order of the file. `{#3-20/5}` is a number
-from 3 to 20 in steps of 5. `[a|b|]` chooses, and `[a|b]:form` inflects what was chosen. `¶` ends a paragraph and `§` at its start makes it a heading.
+also remembers the text as `x`. `{name@x}` is the rule `name.<value of x>`. `{name*2-4}` repeats; with `>`
+(`{step*2-4>}`) different alternatives of the rule come in the order of the file. `{#3-20/5}` is a number from 3 to 20
+in steps of 5. `[a|b|]` chooses, and `[a|b]:form` inflects what was chosen. `¶` ends a paragraph and `§` at its start
+makes it a heading.
 
 Before the rules stand headers: `style plain polite` (one is drawn per document), `digits kanji`, `use web 3` (weight of
 the register in a source), and `let town = {town}`, evaluated once in the order of the file.

@@ -62,6 +62,15 @@ def _entries(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 @cache
+def read_sections(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """The sections of a list whose entries are whole lines."""
+    sections: dict[str, list[str]] = {}
+    for section, words in _entries(path):
+        sections.setdefault(section, []).append(" ".join(words))
+    return {name: tuple(entries) for name, entries in sections.items()}
+
+
+@cache
 def load_lexicon() -> Lexicon:
     """All word lists of the package."""
     classes: dict[str, list[str]] = {}

@@ -11,6 +11,7 @@ from preprocessing.sample.lexicon import load_lexicon
 
 Name = Mapping[str, tuple[str, str]]
 """Part -> (as written, reading or "")."""
+_SYLLABLES = tuple(consonant + vowel for consonant in "kstnhmyr" for vowel in "aiueo")
 _KATAKANA = {code: code + 0x60 for code in range(ord("ぁ"), ord("ゖ") + 1)}
 
 
@@ -90,8 +91,7 @@ def _shop_name(rng: Random) -> Name:
 
 def _host(rng: Random) -> Name:
     """A host below the domains that RFC 2606 and 6761 reserve for examples."""
-    syllables = "ka ki ku ko sa shi su ta chi to na ni no ha hi ma mi mo ya yu ri ru wa".split()
-    label = "".join(rng.choice(syllables) for _ in range(rng.randint(2, 4)))
+    label = "".join(rng.choice(_SYLLABLES) for _ in range(rng.randint(2, 4)))
     domain = rng.choice(("example.jp", "example.com", "example.net", "example.org", "example"))
     prefix = rng.choice(("www.", "blog.", "", "shop.", "news."))
     return {"": (f"{prefix}{label}.{domain}", "")}

@@ -1,7 +1,7 @@
 """Paraphrase: other ways to put a phrase, added to every template when it is read.
 
-The phrases stand in `words/phrases/paraphrases.txt`, so that each need not be spelled out in every template: a literal that
-holds one becomes a choice. The end of a literal is left alone where an inflected word may stand.
+The phrases stand in `words/phrases/paraphrases.txt`, so that each need not be spelled out in every template: a literal
+that holds one becomes a choice. The end of a literal is left alone where an inflected word may stand.
 """
 
 import re
