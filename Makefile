@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE := 1
 export DS_BUILD_OPS := 0
 export DO_NOT_TRACK := 1
 
-.PHONY: install demo test lint clean
+.PHONY: help install demo test lint clean
 .DEFAULT_GOAL := help
 
 help:

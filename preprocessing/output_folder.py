@@ -1,6 +1,5 @@
 """The output folder of a corpus belongs to one configuration, and to one run at a time."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,10 @@ import yaml
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer
+from jp_llm.runtime.lock import LOCK_FILE, locked
 from preprocessing.config import CorpusConfig
 
 CONFIG_FILE = "config.resolved.yaml"
-_LOCK_FILE = ".lock"
 
 
 @contextmanager
@@ -29,16 +28,7 @@ def claimed(config: CorpusConfig) -> Iterator[Path]:
         raise UserError(
             f"{folder}: not empty, and no corpus folder ({CONFIG_FILE} is missing); choose another output_dir"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_FILE).open("w")
-    except OSError as error:
-        raise UserError(f"output_dir: {error.strerror}: {error.filename}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
+    with locked(folder):
         _record(config, folder / CONFIG_FILE)
         # Of a run that was killed; this one is alone.
         for leftover in folder.rglob(".*.tmp"):
@@ -74,4 +64,4 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
 
 
 def _contents(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name != _LOCK_FILE]
+    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE]

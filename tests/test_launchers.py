@@ -1,6 +1,7 @@
 """The same door under every launcher, from the command line to a checkpoint."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,8 +29,8 @@ OVERRIDES = [
 ]
 LAUNCHERS = {
     "python": [sys.executable],
-    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port", "29517"],
-    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", "29518"],
+    "torchrun": [str(BIN / "torchrun"), "--nproc_per_node", "2", "--master_port"],
+    "deepspeed": [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port"],
 }
 
 
@@ -40,8 +41,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def launch(launcher: str, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [*LAUNCHERS[launcher], "launch/train.py", *OVERRIDES, *overrides]
+    port = [] if launcher == "python" else [str(free_port())]
+    command = [*LAUNCHERS[launcher], *port, "launch/train.py", *OVERRIDES, *overrides]
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         environment.pop(name, None)

@@ -56,7 +56,7 @@ class Manifest(BaseModel):
     format: Literal[1] = 1
     producer: str
     state: dict[str, int]
-    """Counters of the training state: step, consumed_samples, consumed_tokens, applied_updates."""
+    """Counters of the training state (`jp_llm.train.state.TrainState`)."""
     config: dict[str, Any]
     """The resolved run configuration."""
     tokenizer_fingerprint: str

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from jp_llm.checkpoint.format import WEIGHT, Fragment, Manifest, read_manifest
+from jp_llm.checkpoint.format import KINDS, WEIGHT, Fragment, Manifest, read_manifest
 from jp_llm.parallel.slices import Piece
 from jp_llm.runtime.errors import UserError
 
@@ -23,11 +23,13 @@ class CheckpointReader:
         for fragment in self.manifest.fragments:
             self._fragments[fragment.name, fragment.kind].append(fragment)
         for name, shape in self.manifest.parameters.items():
-            covered = sum(fragment.stop - fragment.start for fragment in self._fragments[name, WEIGHT])
-            if covered != prod(shape):
-                raise UserError(
-                    f"{folder}: {covered} of {prod(shape)} elements of {name} are stored; use another checkpoint"
-                )
+            for kind in KINDS:
+                covered = sum(fragment.stop - fragment.start for fragment in self._fragments[name, kind])
+                if covered != prod(shape):
+                    raise UserError(
+                        f"{folder}: {covered} of {prod(shape)} elements of {name} ({kind}) are stored; "
+                        "use another checkpoint"
+                    )
 
     @property
     def names(self) -> list[str]:

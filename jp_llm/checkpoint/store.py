@@ -21,7 +21,7 @@ class CheckpointStore:
         return self.folder / f"step_{step:08d}"
 
     def steps(self) -> list[int]:
-        """Steps that have a committed checkpoint, ascending.
+        """Steps that have a checkpoint folder, ascending.
 
         Raises:
             UserError: the folder holds something, but no checkpoint of ours.
@@ -35,6 +35,13 @@ class CheckpointStore:
                 f"{self.folder}: holds {entries[0].name!r} and no jp-llm checkpoint (step_N); choose another run_dir"
             )
         return sorted(found)
+
+    def set_aside(self, step: int) -> Path:
+        """Take a damaged checkpoint out of the way: it neither counts as kept nor is found again."""
+        target = self.folder / f"damaged_{self.path(step).name}"
+        shutil.rmtree(target, ignore_errors=True)
+        self.path(step).rename(target)
+        return target
 
     def prune(self, keep_last: int, keep_every_steps: int) -> None:
         """Delete what neither rule keeps. The manifest goes first, so that half a folder is never loaded."""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +36,14 @@ def write(
         OSError: on every process, if any of them could not write; then nothing is left under `target`.
     """
     rank, temporary = torch.distributed.get_rank(), target.with_name(f".{target.name}.tmp")
-    problem = None
-    if rank == 0:
-        problem = _attempt(lambda: _start(temporary, tokenizer_folder))
-    _raise_together(problem)
-
+    _together(lambda: _start(temporary, tokenizer_folder) if rank == 0 else None, temporary)
     fragments: list[Fragment] = []
     files: dict[str, FileRecord] = {}
-    problem = _attempt(lambda: _write_own(temporary, rank, state, fragments, files))
-    if _together(problem):
-        if rank == 0:
-            shutil.rmtree(temporary, ignore_errors=True)
-        _raise_together(problem)
-
+    _together(lambda: _write_own(temporary, rank, state, fragments, files), temporary)
     gathered: list[Any] = [None] * torch.distributed.get_world_size() if rank == 0 else []
     torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None)
-    if rank == 0:
+
+    def commit() -> None:
         for path in sorted((temporary / TOKENIZER).iterdir()):
             files[f"{TOKENIZER}/{path.name}"] = record_of(path)
         manifest = Manifest(
@@ -64,14 +56,24 @@ def write(
             fragments=tuple(fragment for found, _ in gathered for fragment in found),
             files={name: record for _, found in gathered for name, record in found.items()} | files,
         )
-        problem = _attempt(lambda: _commit(temporary, target, manifest))
-    _raise_together(problem)
+        write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
+        fsync_directory(temporary / FRAGMENTS)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(temporary, target)
+        fsync_directory(target.parent)
+
+    _together(lambda: commit() if rank == 0 else None, temporary)
 
 
 def _start(temporary: Path, tokenizer_folder: Path) -> None:
-    shutil.rmtree(temporary, ignore_errors=True)
+    """An empty folder with the tokenizer in it; what a killed process left behind goes."""
+    for left_over in temporary.parent.glob(".step_*.tmp"):
+        shutil.rmtree(left_over)
     (temporary / FRAGMENTS).mkdir(parents=True)
-    shutil.copytree(tokenizer_folder, temporary / TOKENIZER)
+    (temporary / TOKENIZER).mkdir()
+    for path in tokenizer_folder.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, temporary / TOKENIZER / path.name)
 
 
 def _write_own(
@@ -98,39 +100,23 @@ def _write_own(
     if not tensors:
         return
     path = temporary / relative
-    try:
-        save_file(tensors, path)
-    except Exception as error:  # safetensors raises its own type where the disk is full
-        raise OSError(f"{path}: {error}") from error
+    save_file(tensors, path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     files[relative] = record_of(path)
 
 
-def _commit(temporary: Path, target: Path, manifest: Manifest) -> None:
-    write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
-    fsync_directory(temporary / FRAGMENTS)
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(temporary, target)
-    fsync_directory(target.parent)
-
-
-def _attempt(action: Any) -> str | None:
+def _together(action: Callable[[], None], temporary: Path) -> None:
+    """Act, and raise on every process if any of them failed: the others would wait for it in the next step."""
+    problem = None
     try:
         action()
-    except OSError as error:
-        return str(error)
-    return None
-
-
-def _together(problem: str | None) -> list[str]:
-    """The problems of all processes, on every process."""
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
     everyone: list[str | None] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(everyone, problem)
-    return [text for text in everyone if text]
-
-
-def _raise_together(problem: str | None) -> None:
-    found = _together(problem)
+    found = [text for text in everyone if text]
     if found:
-        raise OSError("; ".join(found))
+        if torch.distributed.get_rank() == 0:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise OSError("; ".join(dict.fromkeys(found)))

@@ -37,7 +37,8 @@ def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], ar
         print(help_text(entry, schema))
         return ExitCode.DONE
     try:
-        function(build(schema, composed(entry, words)))
+        tree, problems = composed(entry, words)
+        function(build(schema, tree, problems))
     except UserError as error:
         rank = os.environ.get("RANK", "0")
         if rank == "0" or error.code != ExitCode.CONFIG_REFUSED:
@@ -45,17 +46,25 @@ def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], ar
             for problem in error.problems:
                 print(f"{where}error: {problem}", file=sys.stderr)
         return error.code
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f"error: {error.filename or 'input or output'}: {error.strerror}", file=sys.stderr)
+        return ExitCode.PREFLIGHT_REFUSED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return ExitCode.DONE
 
 
-def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER) -> dict[str, Any]:
+def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER) -> tuple[dict[str, Any], list[str]]:
     """The nested dict of `<entry>.yaml`, the chosen group files and then the values, interpolations resolved.
 
+    Returns:
+        The dict, and what is wrong with the overrides; those that are wrong are left out of it.
+
     Raises:
-        UserError: an override that cannot be read, or a choice that does not exist in its group; all of them.
+        UserError: the files cannot be composed.
     """
     groups = _groups_of(folder, entry)
     choices, values, problems = [], {}, []
@@ -65,8 +74,9 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
             problems.append(f"{override!r} is not an override; write key=value (--help lists the keys)")
         elif key in groups:
             known = [*_choices(folder, key), "null"]
-            choices.append(override)
-            if text not in known:
+            if text in known:
+                choices.append(override)
+            else:
                 problems.append(f"{key}: no choice {text!r}{nearest(text, known)}")
         elif "/" in key:
             problems.append(f"{key}: {entry} has no such group{nearest(key, sorted(groups))}")
@@ -75,19 +85,19 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
                 values[key] = _value(text)
             except yaml.YAMLError:
                 problems.append(f"{override}: brackets, braces and quotes must close")
-    if problems:
-        raise config_error(problems)
     try:
         with initialize_config_dir(str(folder), version_base="1.3"):
             tree = compose(entry, choices)
         OmegaConf.set_struct(tree, False)
         for key, value in values.items():
-            OmegaConf.update(tree, key, value, merge=False, force_add=True)
+            # Merging keeps what a group file says about the other keys of a section.
+            is_section = isinstance(value, dict) and "." not in key
+            OmegaConf.update(tree, key, value, merge=is_section, force_add=True)
         result = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise config_error([_first_line(error)]) from None
+        raise config_error([*problems, _first_line(error)]) from None
     assert isinstance(result, dict)
-    return {str(key): value for key, value in result.items()}
+    return {str(key): value for key, value in result.items()}, problems
 
 
 def _value(text: str) -> Any:

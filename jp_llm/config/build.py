@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -13,21 +13,25 @@ from jp_llm.runtime.errors import config_error
 Schema = TypeVar("Schema", bound=Section)
 
 
-def build(schema: type[Schema], values: dict[str, Any]) -> Schema:
+def build(schema: type[Schema], values: dict[str, Any], problems: Sequence[str] = ()) -> Schema:
     """Validate `values`: keys and types first, then the arithmetic between fields.
 
+    `problems` found before are reported together with those found here.
+
     Raises:
-        UserError: exit code 2, one line per problem. Unknown keys are set aside to go on looking for other problems.
+        UserError: exit code 2, one line per problem. What is refused is set aside, to go on looking for other problems.
     """
-    found: list[str] = []
+    found = list(problems)
     config = None
-    try:
-        config = _parse(schema, values)
-    except ValidationError as error:
-        unknown = [item for item in error.errors() if item["type"] == "extra_forbidden"]
-        found += [_describe(schema, item) for item in error.errors(include_url=False)]
-        if len(unknown) == error.error_count():
-            config = _parse(schema, _without(values, [item["loc"] for item in unknown]))
+    while config is None:
+        try:
+            config = _parse(schema, values)
+        except ValidationError as error:
+            found += [_describe(schema, item) for item in error.errors(include_url=False)]
+            less = _without(values, [item["loc"] for item in error.errors()])
+            if less == values:
+                break
+            values = less
     if config is not None:
         found += problems_of(config)
     if found or config is None:
@@ -72,9 +76,14 @@ def _without(values: dict[str, Any], locations: list[tuple[int | str, ...]]) -> 
     copy: dict[str, Any] = json.loads(json.dumps(values))
     for location in locations:
         holder: Any = copy
-        for key in location[:-1]:
-            holder = holder[key]
-        del holder[location[-1]]
+        *path, last = location
+        for key in path:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(last, None)
+        elif path:
+            # Inside a list or a refused value: the whole key goes.
+            copy.pop(str(location[0]), None)
     return copy
 
 

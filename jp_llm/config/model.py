@@ -31,7 +31,7 @@ class ModelConfig(Section):
     intermediate_size: PositiveInt | None = None
     """Width inside the MLP; null takes the architecture's default (llama: 8/3, others: 4 times hidden_size)."""
     vocab_size: PositiveInt | None = None
-    """Token ids in use; null takes it from the tokenizer of the data."""
+    """Token ids in use; null takes it from the tokenizer of the data, which it must equal otherwise."""
     max_position_embeddings: PositiveInt = 2048
     """Longest context in tokens. Learned positions (gpt2) cannot grow later."""
     rope_theta: PositiveFloat = 10000.0

@@ -4,7 +4,10 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat
 
+from jp_llm.config.build import build
 from jp_llm.config.section import Section
+from jp_llm.runtime import plugin
+from jp_llm.runtime.errors import UserError
 
 
 class OptimConfig(Section):
@@ -30,3 +33,13 @@ class OptimConfig(Section):
     """Largest global gradient norm; 0 switches clipping off."""
     z_loss: float = Field(default=0.0, ge=0)
     """Coefficient of (log Z)^2 per token (PaLM, section 5: 1e-4); reported apart from the loss."""
+
+    def problems(self) -> list[str]:
+        package = "jp_llm.optim.lr"
+        if self.schedule not in plugin.names(package):
+            return [f"schedule: no schedule {self.schedule!r}{plugin.nearest(self.schedule, plugin.names(package))}"]
+        try:
+            build(plugin.load(package, self.schedule), self.schedule_options)
+        except UserError as error:
+            return [f"schedule_options.{problem}" for problem in error.problems]
+        return []

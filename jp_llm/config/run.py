@@ -60,4 +60,10 @@ class RunConfig(Section):
             )
         if self.train.global_batch_size % self.train.micro_batch_size:
             found += self.batch_problems(1)
+        if self.train.compile and self.parallel.zero_stage == 3:
+            found.append(
+                "train.compile: not with parallel.zero_stage 3, whose hooks stand inside every block; use stage 0 to 2"
+            )
+        if not self.run_dir:
+            found.append("run_dir: name the folder of this run, e.g. run_dir=runs/first")
         return found

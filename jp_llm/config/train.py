@@ -1,10 +1,12 @@
 """`train`: the loop."""
 
+from importlib.util import find_spec
 from typing import Literal
 
 from pydantic import Field, PositiveInt
 
 from jp_llm.config.section import Section
+from jp_llm.runtime import plugin
 
 
 class TrainConfig(Section):
@@ -46,3 +48,15 @@ class TrainConfig(Section):
     """Nucleus the next token is drawn from."""
     loggers: tuple[str, ...] = ("console", "jsonl")
     """Files of `jp_llm/train/loggers`: console, jsonl (always on), tensorboard, wandb."""
+
+    def problems(self) -> list[str]:
+        known = plugin.names("jp_llm.train.loggers")
+        found = [
+            f"loggers: no logger {name!r}{plugin.nearest(name, known)}" for name in self.loggers if name not in known
+        ]
+        found += [
+            f"loggers: {name} is not installed; pip install 'jp-llm[loggers]' or leave it out"
+            for name in ("tensorboard", "wandb")
+            if name in self.loggers and find_spec(name) is None
+        ]
+        return found

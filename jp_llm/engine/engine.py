@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.distributed
 from torch import Tensor
 
+from jp_llm.arch.parameters import parameter_shapes
+from jp_llm.config.model import ModelConfig
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.module import TrainedModule
@@ -19,6 +22,13 @@ ReadPiece = Callable[[Piece, str], Tensor]
 """(piece, `weight` or a moment) -> its fp32 elements, flat."""
 
 _PREFIX = "decoder."
+
+
+def _largest_part(model: ModelConfig) -> int:
+    """Parameters of a block, or of the embedding where that is larger."""
+    shapes = parameter_shapes(model)
+    block = sum(prod(shape) for name, shape in shapes.items() if name.startswith("layers.0."))
+    return max(block, prod(shapes["embedding.weight"]))
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Engine:
             optim=config.optim,
             no_decay=no_decay,
             micro_batch_size=config.train.micro_batch_size,
+            block_parameters=_largest_part(config.model),
         )
         self.data_parallel_size = torch.distributed.get_world_size()
 

@@ -1,9 +1,8 @@
 """One DeepSpeed engine around one module, and the only file that knows DeepSpeed's insides.
 
-Checked with DeepSpeed 0.19.8. What is private to it and used here: `_hp_mapping`, `single_partition_of_fp32_groups`,
-`parallel_partitioned_bit16_groups`, `fp32_groups_flat_partition`, `grad_position`, `fp32_partitioned_groups_flat`,
-`_reassign_or_swap_out_partitioned_parameters`; `_check_private_fields` compares at start-up, so that an upgrade fails
-with words and not with wrong gradients.
+Checked with DeepSpeed 0.19.8. What is private to it and used here stands in `_BUCKETED` and `_PARTITIONED`, besides
+`_hp_mapping` of a parameter; `_check_private_fields` compares at start-up, so that an upgrade fails with words and not
+with wrong gradients.
 """
 
 import os
@@ -21,6 +20,24 @@ from torch import Tensor, nn
 from jp_llm.config.optim import OptimConfig
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+_BUCKETED = [
+    "single_partition_of_fp32_groups",
+    "parallel_partitioned_bit16_groups",
+    "real_dp_process_group",
+    "bit16_groups_flat",
+    "nccl_start_alignment_factor",
+    "allgather_bucket_size",
+]
+_PARTITIONED = [
+    "fp32_partitioned_groups_flat",
+    "fp16_groups",
+    "grad_position",
+    "get_param_id",
+    "checkpoint_event_prologue",
+    "checkpoint_event_epilogue",
+    "_reassign_or_swap_out_partitioned_parameters",
+]
 
 
 @dataclass(frozen=True)
@@ -77,8 +94,13 @@ class ZeroEngine:
         optim: OptimConfig,
         no_decay: set[str],
         micro_batch_size: int,
+        block_parameters: int,
     ) -> None:
-        """`no_decay` names the module parameters that weight decay spares."""
+        """
+        Args:
+            no_decay: names of the module parameters that weight decay spares.
+            block_parameters: size of the largest part that is gathered at once under stage 3.
+        """
         import deepspeed
 
         # Stage 0 in bf16 would run a real optimizer step during set-up and accumulate in bf16; stage 1 is exact.
@@ -99,11 +121,10 @@ class ZeroEngine:
             self.engine, self.optimizer, _, _ = deepspeed.initialize(
                 model=module,
                 optimizer=optimizer,
-                config=self._deepspeed_config(micro_batch_size),
+                config=self._deepspeed_config(micro_batch_size, block_parameters),
                 dist_init_required=False,
             )
         self._torch_optimizer = optimizer if self.zero_stage == 0 else self.optimizer.optimizer
-        self._names = {id(parameter): name for name, parameter in self.engine.module.named_parameters()}
         self._check_private_fields()
         self._create_moments()
 
@@ -186,7 +207,7 @@ class ZeroEngine:
         for state in self._torch_optimizer.state.values():
             state["step"].fill_(value)
 
-    def _deepspeed_config(self, micro_batch_size: int) -> dict[str, Any]:
+    def _deepspeed_config(self, micro_batch_size: int, block_parameters: int) -> dict[str, Any]:
         zero: dict[str, Any] = {
             "stage": self.zero_stage,
             "overlap_comm": self.zero_stage == 3 and torch.cuda.is_available(),
@@ -196,6 +217,11 @@ class ZeroEngine:
         }
         if self.zero_stage == 2:
             zero["use_multi_rank_bucket_allreduce"] = False
+        if self.zero_stage == 3:
+            # The defaults keep up to 1e9 parameters gathered, which is most models whole.
+            zero["stage3_max_reuse_distance"] = 0
+            zero["stage3_max_live_parameters"] = 3 * block_parameters
+            zero["stage3_prefetch_bucket_size"] = block_parameters
         config: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": micro_batch_size,
             # The loop owns accumulation: every `step` is a boundary.
@@ -266,9 +292,9 @@ class ZeroEngine:
 
         needed = {
             0: [],
-            1: ["real_dp_process_group"],
-            2: ["single_partition_of_fp32_groups", "parallel_partitioned_bit16_groups", "real_dp_process_group"],
-            3: ["fp32_partitioned_groups_flat", "grad_position", "_reassign_or_swap_out_partitioned_parameters"],
+            1: ["update_lp_params"] if self.precision == "bf16" else _BUCKETED,
+            2: _BUCKETED,
+            3: _PARTITIONED,
         }[self.zero_stage]
         missing = [name for name in needed if not hasattr(self.optimizer, name)]
         expected = "BF16_Optimizer" if self.precision == "bf16" and self.zero_stage == 1 else None
@@ -278,5 +304,7 @@ class ZeroEngine:
                 f"{type(self.optimizer).__name__} lacks {missing}; install deepspeed==0.19.8"
             )
         masters = self._flat_masters()
+        if self.zero_stage in (1, 2) and not all(hasattr(p, "_hp_mapping") for p in self.engine.module.parameters()):
+            raise RuntimeError(f"DeepSpeed {deepspeed.__version__} links no fp32 state to parameters; install 0.19.8")
         if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in masters):
             raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")

@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         """
         Args:
             x: token ids [B, T], or hidden states [B, T, D] if there is no embedding.
-            document_ids_BT: a number that changes where a document begins (`positions.document_ids`); attention then
+            document_ids_BT: a number that changes where a document begins (`Microbatch.of`); attention then
                 stays inside documents and positions restart with each. None makes each row one document.
 
         Returns:

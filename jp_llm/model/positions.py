@@ -35,11 +35,6 @@ def rotate(x_BTNH: Tensor, rotary: Rotary) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)
 
 
-def document_ids(tokens_BT: Tensor, bos_id: int) -> Tensor:
-    """Number every document of a row: each begins with `bos_id`, except the rest of one that began before the row."""
-    return (tokens_BT == bos_id).cumsum(dim=1)
-
-
 def document_positions(document_ids_BT: Tensor) -> Tensor:
     """Positions that restart at 0 with every document, [B, T]."""
     positions_T = torch.arange(document_ids_BT.shape[1], device=document_ids_BT.device)

@@ -1,13 +1,10 @@
 """Learning rate of a step: linear warm-up, then a file of `jp_llm/optim/lr`."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-from pydantic import ValidationError
-
+from jp_llm.config.build import build
 from jp_llm.config.optim import OptimConfig
 from jp_llm.runtime import plugin
-from jp_llm.runtime.errors import config_error
 
 
 class Schedule(Protocol):
@@ -16,20 +13,13 @@ class Schedule(Protocol):
     def factor(self, progress: float) -> float: ...
 
 
-def build_schedule(name: str, options: Mapping[str, Any]) -> Schedule:
-    """The schedule `name` with its options.
+def build_schedule(config: OptimConfig) -> Schedule:
+    """The schedule that `config` names, with its options.
 
     Raises:
-        UserError: exit code 2; unknown name, unknown option or value out of range.
+        UserError: exit code 2; `OptimConfig.problems` says the same before.
     """
-    schedule_class = plugin.load("jp_llm.optim.lr", name)
-    try:
-        return cast(Schedule, schedule_class(**options))
-    except ValidationError as error:
-        known = ", ".join(schedule_class.model_fields) or "no options"  # type: ignore[attr-defined]
-        raise config_error(
-            f"optim.schedule_options.{item['loc'][0]}: {item['msg']}; {name} takes {known}" for item in error.errors()
-        ) from None
+    return cast(Schedule, build(plugin.load("jp_llm.optim.lr", config.schedule), config.schedule_options))
 
 
 def learning_rate(config: OptimConfig, schedule: Schedule, step: int, num_steps: int) -> float:

@@ -49,7 +49,7 @@ def whole_slice(name: str, shape: tuple[int, ...]) -> Slice:
 
 @dataclass(frozen=True)
 class Piece:
-    """Elements [start, stop) of the flattened slice `part`: what ZeRO's flat partitions of fused tensors come down to."""
+    """Elements [start, stop) of the flattened slice `part`: what flat partitions of fused tensors come down to."""
 
     part: Slice
     start: int

@@ -1,7 +1,6 @@
 """What a run came to, as a table for the terminal: corpus, model, loss curve, held-out measures, samples, files."""
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import yaml
 
 from jp_llm.config.section import Section
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import read_json
+from jp_llm.runtime.files import read_json, read_json_lines
 from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -95,15 +94,16 @@ def _data_rows(run_dir: Path) -> Iterator[tuple[str, str]]:
 
 
 def _training_rows(run_dir: Path) -> Iterator[tuple[str, str]]:
-    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    records = read_json_lines(run_dir / "metrics.jsonl")
     # After a resume a step may stand twice: the later record counts.
     steps = {record["step"]: record for record in records if record["kind"] == "train"}
     train = [steps[step] for step in sorted(steps)]
     if train:
-        losses = [record["loss"] for record in train]
+        losses = [record["loss"] for record in train if record["loss"] is not None]
         speed = sorted(record["tokens_per_second"] for record in train)[len(train) // 2]
         yield "training", f"{train[-1]['step']:,} steps, {train[-1]['consumed_tokens']:,} tokens, {speed:,.0f} tokens/s"
-        yield "loss", f"{losses[0]:.3f} {curve(losses)} {losses[-1]:.3f}"
+        if losses:
+            yield "loss", f"{losses[0]:.3f} {curve(losses)} {losses[-1]:.3f}"
     held_out = [record for record in records if record["kind"] == "eval"]
     if held_out:
         yield "held out", "\n".join(_measures(name, values) for name, values in held_out[-1]["sources"].items())
@@ -122,7 +122,7 @@ def _measures(name: str, values: dict[str, float]) -> str:
 
 
 def _text_rows(path: Path) -> Iterator[tuple[str, str]]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read_json_lines(path)
     yield "samples", "\n".join((row["prompt"] + row["text"]).replace("\n", "⏎") for row in rows)
 
 

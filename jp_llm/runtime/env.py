@@ -29,7 +29,10 @@ def world_from(environment: Mapping[str, str]) -> World:
         UserError: a scheduler started several processes but none of them was told its rank, so that each would train
             alone over the same files.
     """
-    if "RANK" in environment:
+    named = [name for name in ("RANK", "WORLD_SIZE") if name in environment]
+    if len(named) == 1:
+        raise UserError(f"{named[0]} is set, but not RANK and WORLD_SIZE both; start through `torchrun` or `deepspeed`")
+    if named:
         return World(int(environment["RANK"]), int(environment.get("LOCAL_RANK", 0)), int(environment["WORLD_SIZE"]))
     for variable in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
         if int(environment.get(variable, 1)) > 1:

@@ -63,9 +63,25 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_line(path: Path, value: Any) -> None:
-    """Append one JSON object as a line, so that a reader never sees half of one."""
-    with path.open("ab") as file:
-        file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
+    """Append one JSON object as a line of its own, also behind half a line that a full disk left."""
+    line = (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        file.write(line)
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The objects of a JSON Lines file; half lines that an interruption left are passed over."""
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
 
 
 def fingerprint_of(value: Any) -> str:

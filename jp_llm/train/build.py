@@ -8,7 +8,6 @@ import torch.distributed
 import yaml
 
 from jp_llm.config.arithmetic import flops_per_token, peak_flops
-from jp_llm.data.dataset import TokenDataset
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
@@ -16,6 +15,7 @@ from jp_llm.optim.schedule import build_schedule
 from jp_llm.runtime.env import World, complete_environment
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer
+from jp_llm.runtime.lock import locked
 from jp_llm.train.loop import Run, fit
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
@@ -27,10 +27,12 @@ from jp_llm.train.throughput import Throughput
 
 def run(preflight: Preflight) -> None:
     """Train, from the beginning or from the newest checkpoint of the run folder, to the last step."""
-    complete_environment(preflight.world)
-    device = pick_device(preflight.config.train.device, preflight.world)
-    prepare(device)
     with ExitStack() as stack:
+        if preflight.world.is_main:
+            stack.enter_context(locked(preflight.run_dir))
+        complete_environment(preflight.world)
+        device = pick_device(preflight.config.train.device, preflight.world)
+        prepare(device)
         stack.callback(_leave)
         fit(build(preflight, device, stack))
 
@@ -38,25 +40,21 @@ def run(preflight: Preflight) -> None:
 def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
-    run_dir = preflight.run_dir
-    resolved = config.model_dump(mode="json")
-    if world.is_main:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(run_dir / "config.resolved.yaml") as file:
-            file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
-    torch.distributed.barrier()
-
-    records = Records(config.train.loggers, world, run_dir, config.train.num_steps, resolved)
-    stack.callback(records.close)
-    dataset = _dataset(preflight, "train")
-    saver = Saver(preflight, dataset.fingerprint, records)
+    saver = Saver(preflight)
     engine = Engine(config, device)
     state = saver.restore(engine)
     if state is None:
         state = TrainState()
         engine.initialize()
+    # Only now: a run that is refused must not touch the records of the one that is there.
+    resolved = config.model_dump(mode="json")
+    if world.is_main and state.step < config.train.num_steps:
+        with atomic_writer(preflight.run_dir / "config.resolved.yaml") as file:
+            file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
+    records = Records(config.train.loggers, world, preflight.run_dir, config.train.num_steps, resolved)
+    stack.callback(records.close)
     loader = Loader(
-        dataset,
+        preflight.train_data,
         global_batch_size=config.train.global_batch_size,
         micro_batch_size=config.train.micro_batch_size,
         data_parallel_rank=world.rank,
@@ -71,13 +69,10 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         print(summary(preflight), flush=True)
         print(f"  start  step {state.step} of {config.train.num_steps} on {device.type}", flush=True)
     return Run(
-        config=config,
-        world=world,
+        preflight=preflight,
         engine=engine,
         loader=loader,
-        validation=_validation(preflight),
-        tokenizer=preflight.tokenizer,
-        schedule=build_schedule(config.optim.schedule, config.optim.schedule_options),
+        schedule=build_schedule(config.optim),
         state=state,
         records=records,
         saver=saver,
@@ -101,25 +96,6 @@ def pick_device(wanted: str, world: World) -> torch.device:
     device = torch.device("cuda", world.local_rank)
     torch.cuda.set_device(device)
     return device
-
-
-def _dataset(preflight: Preflight, split: str) -> TokenDataset:
-    config = preflight.config
-    return TokenDataset(
-        preflight.data_folder,
-        preflight.manifest,
-        split=split,
-        seq_length=config.seq_length,
-        seed=config.seed,
-        weights=config.data.weights if split == "train" else None,
-    )
-
-
-def _validation(preflight: Preflight) -> TokenDataset | None:
-    """The held-out windows, or None if no source has one."""
-    manifest, seq_length = preflight.manifest, preflight.config.seq_length
-    long_enough = any(manifest.tokens("validation", source) > seq_length for source in manifest.sources)
-    return _dataset(preflight, "validation") if long_enough else None
 
 
 def _leave() -> None:

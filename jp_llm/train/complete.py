@@ -10,8 +10,7 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> list[dict[str, Any]]:
     """One record per prompt; every process calls this together and gets the same."""
     config = engine.config
-    room = config.model.max_position_embeddings - 1
-    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)][:room] for prompt in config.train.sample_prompts]
+    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in config.train.sample_prompts]
     if not prompts:
         return []
     found = complete(

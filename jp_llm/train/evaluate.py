@@ -7,27 +7,29 @@ import torch
 from torch import Tensor
 
 from jp_llm.config.run import RunConfig
-from jp_llm.data.dataset import TokenDataset
 from jp_llm.data.loader import Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.model.loss import IGNORED
 from jp_llm.runtime.env import World
+from jp_llm.train.preflight import Preflight
 
 
-def evaluate(engine: Engine, dataset: TokenDataset, world: World) -> dict[str, Any]:
-    """Evaluate every source of the held-out `dataset`, and their sum under `all`; every process calls this together.
+def evaluate(engine: Engine, preflight: Preflight) -> dict[str, Any]:
+    """Evaluate `preflight.evaluated_sources`, and their sum under `all`; every process calls this together.
 
     Returns:
         Per source: samples, loss (nats per token), perplexity, bits per character and per byte. The last two are the
         loss times tokens per character (byte) of the source's whole held-out split.
     """
-    config, manifest = engine.config, dataset.manifest
+    config, dataset = preflight.config, preflight.validation_data
+    assert dataset is not None
+    manifest = dataset.manifest
     bos_id = manifest.tokenizer.bos_id if config.model.document_mask else None
     results: dict[str, Any] = {}
     total_characters = total_bytes = total_loss = total_tokens = 0.0
-    for source in dataset.sources:
+    for source in preflight.evaluated_sources:
         windows = dataset.evaluation_samples(source, config.train.eval_samples)
-        loss_sum = engine.summed_losses(_micro_batches(torch.from_numpy(windows), config, world, bos_id))
+        loss_sum = engine.summed_losses(_micro_batches(torch.from_numpy(windows), config, preflight.world, bos_id))
         tokens = len(windows) * config.seq_length
         split_tokens = manifest.tokens("validation", source)
         characters = tokens * manifest.characters("validation", source) / split_tokens

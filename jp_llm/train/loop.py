@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jp_llm.config.run import RunConfig
-from jp_llm.data.dataset import TokenDataset
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine, StepResult
 from jp_llm.optim.schedule import Schedule, learning_rate
-from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import UserError
-from jp_llm.tokenizer.tokenizer import Tokenizer
 from jp_llm.train.complete import completions
 from jp_llm.train.evaluate import evaluate
+from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
@@ -26,17 +24,19 @@ MOST_SKIPS_IN_A_ROW = 8
 class Run:
     """Everything a run is made of; `jp_llm.train.build` puts it together."""
 
-    config: RunConfig
-    world: World
+    preflight: Preflight
     engine: Engine
     loader: Loader
-    validation: TokenDataset | None
-    tokenizer: Tokenizer
     schedule: Schedule
     state: TrainState
     records: Records
     saver: Saver
     throughput: Throughput
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return self.preflight.config
 
 
 def fit(run: Run) -> None:
@@ -47,10 +47,10 @@ def fit(run: Run) -> None:
     """
     config, state = run.config.train, run.state
     if state.step >= config.num_steps:
-        if run.world.is_main:
+        if run.preflight.world.is_main:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
         return
-    run.records.event("resume" if state.step else "start", step=state.step, world_size=run.world.size)
+    run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
     skips_in_a_row = 0
     while state.step < config.num_steps:
         batch = next(run.loader)
@@ -67,7 +67,7 @@ def fit(run: Run) -> None:
 
         run.throughput.add(config.global_batch_size * run.config.seq_length)
         if not result.applied:
-            run.records.event("skip", step=state.step, first_sample=batch.first_sample)
+            run.saver.events.write("skip", step=state.step, first_sample=batch.first_sample)
         if state.step % config.log_every_steps == 0 or last or not result.applied:
             run.records.log(_train_record(run, result, rate))
         if skips_in_a_row == MOST_SKIPS_IN_A_ROW:
@@ -76,20 +76,25 @@ def fit(run: Run) -> None:
                 "go back to an older checkpoint with a lower optim.learning_rate, or look at the samples of these "
                 f"steps (events.jsonl; the last ones begin at sample {batch.first_sample})"
             )
-        if run.validation is not None and _due(state.step, config.eval_every_steps, last):
-            held_out = evaluate(run.engine, run.validation, run.world)
+        if run.preflight.evaluated_sources and _due(state.step, config.eval_every_steps, last):
+            held_out = evaluate(run.engine, run.preflight)
             run.records.log({"kind": "eval", "step": state.step, "sources": held_out})
         if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
-            for record in completions(run.engine, run.tokenizer, state.step):
+            for record in completions(run.engine, run.preflight.tokenizer, state.step):
                 run.records.log(record)
         if _due(state.step, run.config.checkpoint.every_steps, last):
             run.saver.save(run.engine, state, final=last)
         run.throughput.forget_pause()
-    run.records.event("end", step=state.step)
+    run.saver.events.write("end", step=state.step)
 
 
 def _due(step: int, every: int, last: bool) -> bool:
     return last or (every > 0 and step % every == 0)
+
+
+def _finite(value: float) -> float | None:
+    # JSON has no NaN.
+    return value if math.isfinite(value) else None
 
 
 def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
@@ -99,9 +104,9 @@ def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
         "kind": "train",
         "step": run.state.step,
         "consumed_tokens": run.state.consumed_tokens,
-        "loss": result.loss,
-        "z_loss": result.z_loss,
-        "grad_norm": result.grad_norm if math.isfinite(result.grad_norm) else None,
+        "loss": _finite(result.loss),
+        "z_loss": _finite(result.z_loss),
+        "grad_norm": _finite(result.grad_norm),
         "learning_rate": rate,
         "applied": result.applied,
         "tokens_per_second": speed.tokens_per_second,

@@ -3,17 +3,18 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.config.run import RunConfig
-from jp_llm.optim.schedule import build_schedule
-from jp_llm.runtime import plugin
+from jp_llm.data.dataset import TokenDataset
 from jp_llm.runtime.env import World, world_from
-from jp_llm.runtime.errors import UserError, config_error
+from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,27 @@ class Preflight:
 
     config: RunConfig
     """With the vocabulary size of the tokenizer filled in."""
-    manifest: DatasetManifest
+    train_data: TokenDataset
+    validation_data: TokenDataset | None
+    """None if no source has held-out text of a whole sample."""
     tokenizer: Tokenizer
     world: World
 
     @property
-    def data_folder(self) -> Path:
-        """The dataset folder."""
-        return Path(self.config.data.path)
+    def tokenizer_folder(self) -> Path:
+        """The tokenizer of the dataset."""
+        return Path(self.config.data.path) / self.train_data.manifest.tokenizer.folder
 
     @property
     def run_dir(self) -> Path:
         """The run folder."""
         return Path(self.config.run_dir)
+
+    @property
+    def evaluated_sources(self) -> tuple[str, ...]:
+        """Sources that are trained on and have held-out text of a whole sample."""
+        held_out = () if self.validation_data is None else self.validation_data.sources
+        return tuple(source for source in self.train_data.sources if source in held_out)
 
 
 def check(config: RunConfig) -> Preflight:
@@ -45,27 +54,48 @@ def check(config: RunConfig) -> Preflight:
     """
     world = world_from(os.environ)
     problems = config.batch_problems(world.size)
-    problems += _collect(lambda: build_schedule(config.optim.schedule, config.optim.schedule_options))
-    problems += _logger_problems(config)
-    if problems:
-        raise config_error(problems)
+    try:
+        return _with_data(config, world, problems)
+    except UserError as error:
+        code = ExitCode.CONFIG_REFUSED if problems and len(problems) == len(error.problems) else error.code
+        raise UserError(*error.problems, code=code) from None
 
+
+def _with_data(config: RunConfig, world: World, problems: list[str]) -> Preflight:
+    found = list(problems)
     folder = Path(config.data.path)
-    manifest = DatasetManifest.load(folder)
-    tokenizer = Tokenizer.load(folder / manifest.tokenizer.folder)
-    problems += manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
-    problems += _vocabulary_problems(config, manifest, tokenizer)
-    if config.data.weights is not None:
-        problems += [
-            f"data.weights.{name}: {folder} has no such source{plugin.nearest(name, list(manifest.sources))}"
-            for name in config.data.weights
-            if name not in manifest.sources
-        ]
-    problems += _collect(lambda: CheckpointStore(Path(config.run_dir)).steps())
-    if problems:
-        raise UserError(*problems)
-    model = config.model.model_copy(update={"vocab_size": config.model.vocab_size or tokenizer.vocab_size})
-    return Preflight(config.model_copy(update={"model": model}), manifest, tokenizer, world)
+    _collect(found, lambda: CheckpointStore(Path(config.run_dir)).steps())
+    manifest = _collect(found, lambda: DatasetManifest.load(folder))
+    if manifest is None:
+        raise UserError(*found)
+    tokenizer = _collect(found, lambda: Tokenizer.load(folder / manifest.tokenizer.folder))
+    if tokenizer is not None:
+        found += _vocabulary_problems(config, manifest, tokenizer)
+    damage = manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
+    found += damage
+    train = None if damage else _collect(found, lambda: _dataset(config, manifest, "train"))
+    if found or train is None or tokenizer is None:
+        raise UserError(*found)
+    long_enough = any(manifest.tokens("validation", source) > config.seq_length for source in manifest.sources)
+    model = config.model.model_copy(update={"vocab_size": tokenizer.vocab_size})
+    return Preflight(
+        config=config.model_copy(update={"model": model}),
+        train_data=train,
+        validation_data=_dataset(config, manifest, "validation") if long_enough else None,
+        tokenizer=tokenizer,
+        world=world,
+    )
+
+
+def _dataset(config: RunConfig, manifest: DatasetManifest, split: str) -> TokenDataset:
+    return TokenDataset(
+        Path(config.data.path),
+        manifest,
+        split=split,
+        seq_length=config.seq_length,
+        seed=config.seed,
+        weights=config.data.weights if split == "train" else None,
+    )
 
 
 def _vocabulary_problems(config: RunConfig, manifest: DatasetManifest, tokenizer: Tokenizer) -> list[str]:
@@ -76,32 +106,23 @@ def _vocabulary_problems(config: RunConfig, manifest: DatasetManifest, tokenizer
             f"tokenizer folder holds {tokenizer.fingerprint[:12]}; put the right one back, or encode the documents "
             "again with launch/preprocess.py into a new folder"
         )
-    if config.model.vocab_size is not None and config.model.vocab_size < tokenizer.vocab_size:
+    if config.model.vocab_size not in (None, tokenizer.vocab_size):
         found.append(
-            f"model.vocab_size: {config.model.vocab_size} is smaller than the tokenizer's {tokenizer.vocab_size}; "
-            "leave it null"
+            f"model.vocab_size: {config.model.vocab_size}, but the tokenizer of {config.data.path} has "
+            f"{tokenizer.vocab_size}; leave it null"
         )
+    room = config.model.max_position_embeddings - 1
+    for prompt in config.train.sample_prompts if config.train.sample_every_steps else ():
+        size = len(tokenizer.encode(prompt)) + 1
+        if size > room:
+            found.append(f"train.sample_prompts: {prompt[:20]!r}... has {size} tokens, the context holds {room + 1}")
     return found
 
 
-def _logger_problems(config: RunConfig) -> list[str]:
-    known = plugin.names("jp_llm.train.loggers")
-    found = [
-        f"train.loggers: no logger {name!r}{plugin.nearest(name, known)}"
-        for name in config.train.loggers
-        if name not in known
-    ]
-    found += [
-        f"train.loggers: {name} is not installed; pip install 'jp-llm[loggers]' or leave it out"
-        for name in ("tensorboard", "wandb")
-        if name in config.train.loggers and find_spec(name) is None
-    ]
-    return found
-
-
-def _collect(action: Callable[[], object]) -> list[str]:
+def _collect(found: list[str], action: Callable[[], Value]) -> Value | None:
+    """What `action` returns; None if it raised a UserError, whose problems join `found`."""
     try:
-        action()
+        return action()
     except UserError as error:
-        return list(error.problems)
-    return []
+        found += error.problems
+        return None

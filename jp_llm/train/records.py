@@ -1,6 +1,9 @@
 """Records of a run: metrics for the loggers, events for whoever looks after it."""
 
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +25,6 @@ class Records:
     def __init__(
         self, names: tuple[str, ...], world: World, run_dir: Path, num_steps: int, config: dict[str, Any]
     ) -> None:
-        self.path = run_dir / "events.jsonl"
-        self.is_main = world.is_main
         chosen = dict.fromkeys(("jsonl", *names)) if world.is_main else {}
         self.loggers: list[Logger] = [
             plugin.load("jp_llm.train.loggers", name)(run_dir=run_dir, num_steps=num_steps, config=config)
@@ -33,17 +34,34 @@ class Records:
     def log(self, record: dict[str, Any]) -> None:
         """One record of kind train, eval or sample, with its step."""
         for logger in self.loggers:
-            logger.log(record)
-
-    def event(self, event: str, **details: Any) -> None:
-        """One line of `events.jsonl`: what happened, when (Unix seconds), and its details."""
-        if self.is_main:
-            append_json_line(self.path, {"event": event, "time": round(time.time(), 3), **details})
+            attempt(partial(logger.log, record))
 
     def close(self) -> None:
         """Close every logger."""
         for logger in self.loggers:
             logger.close()
+
+
+class Events:
+    """`events.jsonl`: what happened to a run, written by the main process."""
+
+    def __init__(self, run_dir: Path, world: World) -> None:
+        self.path = run_dir / "events.jsonl"
+        self.is_main = world.is_main
+
+    def write(self, event: str, **details: Any) -> None:
+        """One line: the event, when (Unix seconds), and its details."""
+        if self.is_main:
+            line = {"event": event, "time": round(time.time(), 3), **details}
+            attempt(partial(append_json_line, self.path, line))
+
+
+def attempt(write: Callable[[], None]) -> None:
+    """A record that cannot be written (a full disk) is said, and does not end the run."""
+    try:
+        write()
+    except OSError as error:
+        print(f"warning: a record was lost: {error}", file=sys.stderr, flush=True)
 
 
 def flat_numbers(record: dict[str, Any]) -> dict[str, float]:

@@ -15,17 +15,17 @@ from jp_llm.checkpoint.writer import write
 from jp_llm.engine.engine import Engine
 from jp_llm.runtime.errors import UserError
 from jp_llm.train.preflight import Preflight
-from jp_llm.train.records import Records
+from jp_llm.train.records import Events
 from jp_llm.train.state import TrainState
 
 
 class Saver:
     """Writes the checkpoints of one run, and keeps those that its configuration wants kept."""
 
-    def __init__(self, preflight: Preflight, data_fingerprint: str, records: Records) -> None:
+    def __init__(self, preflight: Preflight) -> None:
         self.preflight = preflight
-        self.data_fingerprint = data_fingerprint
-        self.records = records
+        self.data_fingerprint = preflight.train_data.fingerprint
+        self.events = Events(preflight.run_dir, preflight.world)
         self.store = CheckpointStore(preflight.run_dir)
 
     def save(self, engine: Engine, state: TrainState, *, final: bool) -> None:
@@ -43,21 +43,24 @@ class Saver:
                 counters=state.as_dict(),
                 config=config.model_dump(mode="json"),
                 parameters=parameter_shapes(config.model),
-                tokenizer_folder=self.preflight.data_folder / self.preflight.manifest.tokenizer.folder,
+                tokenizer_folder=self.preflight.tokenizer_folder,
                 tokenizer_fingerprint=self.preflight.tokenizer.fingerprint,
                 data_fingerprint=self.data_fingerprint,
             )
         except OSError as error:
             message = f"checkpoint of step {state.step} could not be written: {error}"
-            self.records.event("save_failed", step=state.step, error=str(error))
+            self.events.write("save_failed", step=state.step, error=str(error))
             if final:
                 raise UserError(f"{message}; free the space and run the same command again") from error
             if self.preflight.world.is_main:
                 print(f"warning: {message}; training goes on", file=sys.stderr, flush=True)
             return
         if self.preflight.world.is_main:
-            self.store.prune(config.checkpoint.keep_last, config.checkpoint.keep_every_steps)
-        self.records.event("save", step=state.step, seconds=round(time.perf_counter() - started, 3))
+            try:
+                self.store.prune(config.checkpoint.keep_last, config.checkpoint.keep_every_steps)
+            except OSError as error:
+                print(f"warning: an old checkpoint could not be deleted: {error}", file=sys.stderr, flush=True)
+        self.events.write("save", step=state.step, seconds=round(time.perf_counter() - started, 3))
 
     def restore(self, engine: Engine) -> TrainState | None:
         """Load the newest good checkpoint into `engine`; None if the run has none.
@@ -75,26 +78,44 @@ class Saver:
         return state
 
     def _newest_good(self) -> Path | None:
-        world, bad = self.preflight.world, []
-        steps = self.store.steps()
-        for step in reversed(steps):
-            folder = self.store.path(step)
-            try:
-                found = damage(folder, read_manifest(folder), part=world.rank, parts=world.size)
-            except UserError as error:
-                found = list(error.problems)
-            everyone: list[Any] = [None] * world.size
-            torch.distributed.all_gather_object(everyone, found)
-            found = sorted({problem for problems in everyone for problem in problems})
+        world = self.preflight.world
+        bad: dict[int, list[str]] = {}
+        # One process lists the folder, so that all of them look at the same checkpoints in the same order.
+        listed: list[Any] = [self.store.steps() if world.is_main else None]
+        torch.distributed.broadcast_object_list(listed)
+        for step in reversed(listed[0]):
+            found = self._damage(self.store.path(step))
             if not found:
-                return folder
-            bad += found
-            self.records.event("damaged_checkpoint", step=step, problems=found)
-            if world.is_main:
-                print(f"warning: {folder} is damaged ({found[0]}); trying an older one", file=sys.stderr, flush=True)
+                self._set_aside(bad)
+                return self.store.path(step)
+            bad[step] = found
         if bad:
-            raise UserError(*bad, f"{self.store.folder}: no checkpoint is whole; restore one or choose another run_dir")
+            raise UserError(
+                *(problem for found in bad.values() for problem in found),
+                f"{self.store.folder}: no checkpoint is whole; restore one or choose another run_dir",
+            )
         return None
+
+    def _damage(self, folder: Path) -> list[str]:
+        """What is wrong with a checkpoint; every process looks at its share of the files and learns of all."""
+        world = self.preflight.world
+        try:
+            found = damage(folder, read_manifest(folder), part=world.rank, parts=world.size)
+        except UserError as error:
+            found = list(error.problems)
+        except OSError as error:
+            found = [f"{folder}: {error}"]
+        everyone: list[Any] = [None] * world.size
+        torch.distributed.all_gather_object(everyone, found)
+        return sorted({problem for problems in everyone for problem in problems})
+
+    def _set_aside(self, bad: dict[int, list[str]]) -> None:
+        if not self.preflight.world.is_main:
+            return
+        for step, found in bad.items():
+            target = self.store.set_aside(step)
+            self.events.write("damaged_checkpoint", step=step, problems=found, moved_to=str(target))
+            print(f"warning: damaged checkpoint moved to {target} ({found[0]})", file=sys.stderr, flush=True)
 
     def _compare(self, folder: Path, manifest: Manifest) -> None:
         """Refuse what cannot be continued; print what changed otherwise."""

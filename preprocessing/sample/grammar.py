@@ -116,6 +116,8 @@ class _Parser:
         while self.position < len(self.source) and self.source[self.position] not in stops:
             character = self.source[self.position]
             self.position += 1
+            if character in "|]}":
+                raise GrammarError(f"a {character} that closes nothing")
             if character not in "{[":
                 text += character
                 continue

@@ -21,9 +21,9 @@ class Console:
         width = len(str(self.num_steps))
         parts = [
             f"step {record['step']:>{width}}/{self.num_steps}",
-            f"loss {record['loss']:.4f}",
+            "loss not finite" if record["loss"] is None else f"loss {record['loss']:.4f}",
             f"lr {record['learning_rate']:.2e}",
-            f"grad norm {record['grad_norm']:.2f}" if record["applied"] else "NOT FINITE, update skipped",
+            f"grad norm {record['grad_norm']:.2f}" if record["applied"] else "gradient not finite, update skipped",
             f"{_short(record['tokens_per_second'])} tokens/s",
         ]
         if record.get("mfu") is not None:

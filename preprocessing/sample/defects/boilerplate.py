@@ -8,7 +8,7 @@ from preprocessing.sample.lexicon import WORDS, read_sections
 from preprocessing.sample.names import NAMES
 from preprocessing.sample.numbers import WEEKDAYS
 
-_SEPARATORS = tuple("\u3000\t｜／") + (" - ", " | ", " > ", " ＞ ", " » ", " → ", " / ", " • ", "  ", " ・ ", " :: ")
+_SEPARATORS = (*"\u3000\t｜／", " - ", " | ", " > ", " ＞ ", " » ", " → ", " / ", " • ", "  ", " ・ ", " :: ")
 
 
 def _words() -> Mapping[str, tuple[str, ...]]:

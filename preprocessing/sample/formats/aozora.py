@@ -23,6 +23,7 @@ _WITHOUT_LEGEND_EVERY = 16
 _RESERVED_EVERY = 60
 """One work of so many states that rights are reserved, the first among the first three: it ought to be rejected."""
 _RUBY = re.compile("[一-鿿々]+《[^》]*》")
+_RUBY_WITH_BAR = re.compile("｜[^《\n]*《[^》]*》")
 _INNER_SPACE = re.compile("(?<=[^\n])\u3000")
 """U+3000 indents paragraphs of books; elsewhere cleaning makes it U+0020."""
 _FULL_WIDTH_DIGITS = str.maketrans("0123456789", "０１２３４５６７８９")
@@ -127,21 +128,15 @@ def _legend(counts: Counter[str], body: list[str]) -> list[str]:
     """What the signs mean, with examples from the text; only signs that occur are explained."""
     lines = [_RULE, "【テキスト中に現れる記号について】", ""]
     text = "\n".join(body)
-    if example := _RUBY.search(text):
-        lines += ["《》：ルビ", f"（例）{example[0]}", ""]
-    if counts["ruby_bar"]:
-        start = text.index("｜")
-        example = text[start : text.index("》", start) + 1]
-        lines += ["｜：ルビの付く文字列の始まりを特定する記号", f"（例）{example}", ""]
+    if ruby := _RUBY.search(text):
+        lines += ["《》：ルビ", f"（例）{ruby[0]}", ""]
+    if ruby := _RUBY_WITH_BAR.search(text):
+        lines += ["｜：ルビの付く文字列の始まりを特定する記号", f"（例）{ruby[0]}", ""]
     if counts["heading"] or counts["emphasis"] or counts["inset"] or counts["flush"] or counts["gaiji"]:
         lines += ["［＃］：入力者注\u3000主に外字の説明や、傍点の位置の指定"]
-        lines += (
-            ["\u3000\u3000\u3000（数字は、JIS X 0213の面区点番号、または底本のページと行数）"]
-            if counts["gaiji"]
-            else []
-        )
-        note = gaiji_note(OLD_FORMS["頬"][0]) if counts["gaiji"] else "［＃３字下げ］"
-        lines += [f"（例）{note}", ""]
+        if counts["gaiji"]:
+            lines += ["\u3000\u3000\u3000（数字は、JIS X 0213の面区点番号、または底本のページと行数）"]
+        lines += [f"（例）{gaiji_note(OLD_FORMS['頬'][0]) if counts['gaiji'] else '［＃３字下げ］'}", ""]
     if counts["repeat_mark"]:
         lines += ["／＼：二倍の踊り字（「く」を縦に長くしたような形の繰り返し記号）", "（例）いよ／＼"]
         lines += ["＊濁点付きの二倍の踊り字は「／″＼」", ""]

@@ -5,6 +5,7 @@ import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import IO, Any
@@ -21,12 +22,12 @@ _BAD_EVERY = 250
 """Records that are damaged: the 5th and the 15th of each file, then every 250th."""
 
 
-# gzip with a fixed time and no name: the same content is the same bytes.
 COMPRESSIONS: Mapping[str, Callable[[IO[bytes]], AbstractContextManager[Any]]] = {
     "": nullcontext,
-    ".gz": lambda file: gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0),
+    # A fixed time and no name: the same content is the same bytes.
+    ".gz": partial(gzip.GzipFile, "", "wb", 6, mtime=0),
     ".zst": lambda file: zstandard.ZstdCompressor(level=3).stream_writer(file),
-    ".xz": lambda file: lzma.LZMAFile(file, "wb", preset=3),
+    ".xz": partial(lzma.LZMAFile, mode="wb", preset=3),
 }
 """Suffix after `.jsonl` -> a compressing stream over a file."""
 

@@ -12,7 +12,7 @@ from gloo import Processes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
+from jp_llm.checkpoint.format import KINDS, MANIFEST, damage, read_manifest
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore, resolve
 from jp_llm.checkpoint.writer import write
@@ -153,10 +153,11 @@ def test_missing_elements_are_noticed(written: list[Path], tmp_path: Path) -> No
     shutil.copytree(written[0], tmp_path / "copy")
     manifest = tmp_path / "copy" / MANIFEST
     values: dict[str, Any] = json.loads(manifest.read_text())
-    values["fragments"] = [f for f in values["fragments"] if not (f["name"] == "b.weight" and f["kind"] == "weight")]
-    manifest.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=r"0 of 7 elements of b\.weight"):
-        CheckpointReader(tmp_path / "copy")
+    for kind in KINDS:
+        rest = [f for f in values["fragments"] if (f["name"], f["kind"]) != ("b.weight", kind)]
+        manifest.write_text(json.dumps(values | {"fragments": rest}))
+        with pytest.raises(UserError, match=rf"0 of 7 elements of b\.weight \({kind}\)"):
+            CheckpointReader(tmp_path / "copy")
 
 
 def save_where_nothing_can_be_written(target: Path, tokenizer: Path) -> str:
@@ -188,9 +189,27 @@ def test_a_full_disk_on_one_process_leaves_nothing_and_tells_all(
     assert len(set(answers)) == 1
     assert "No space left on device" in answers[0]
     assert list(target.parent.iterdir()) == []
+    # What a killed process left behind is cleared away.
+    (target.parent / ".step_00000002.tmp" / "fragments").mkdir(parents=True)
     # The next attempt succeeds.
     two_processes.run(save, target, 0, tokenizer_folder)
     assert damage(target, read_manifest(target)) == []
+    assert [entry.name for entry in target.parent.iterdir()] == [target.name]
+
+
+def save_with_a_broken_start(target: Path, tokenizer: Path) -> str:
+    try:
+        save(target, 0, tokenizer)
+    except OSError as error:
+        return str(error)
+    return "written"
+
+
+@pytest.mark.distributed
+def test_a_problem_of_the_main_process_alone_is_told_to_all(tmp_path: Path, two_processes: Processes) -> None:
+    answers = two_processes.run(save_with_a_broken_start, tmp_path / "step_00000003", tmp_path / "no tokenizer")
+    assert len(set(answers)) == 1
+    assert "no tokenizer" in answers[0]
 
 
 def test_what_is_kept(tmp_path: Path) -> None:
@@ -206,7 +225,7 @@ def test_what_is_kept(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "global_step100").mkdir(parents=True)
-    with pytest.raises(UserError, match="global_step100.*choose another run_dir"):
+    with pytest.raises(UserError, match=r"global_step100.*choose another run_dir"):
         CheckpointStore(tmp_path).steps()
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")

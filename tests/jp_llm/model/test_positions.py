@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from jp_llm.model.positions import document_ids, document_mask, document_positions, rotary_tables, rotate
+from jp_llm.model.positions import document_mask, document_positions, rotary_tables, rotate
 
 
 def test_rotation_turns_pairs_half_a_width_apart():
@@ -36,10 +36,8 @@ def test_only_the_result_is_rounded():
     assert all(torch.equal(a.bfloat16(), b) for a, b in zip(exact, rounded, strict=True))
 
 
-def test_documents_begin_at_bos():
-    tokens = torch.tensor([[5, 6, 1, 7, 8, 1, 1, 9], [1, 5, 5, 5, 5, 5, 1, 5]])
-    ids = document_ids(tokens, bos_id=1)
-    assert ids.tolist() == [[0, 0, 1, 1, 1, 2, 3, 3], [1, 1, 1, 1, 1, 1, 2, 2]]
+def test_positions_restart_with_every_document():
+    ids = torch.tensor([[0, 0, 1, 1, 1, 2, 3, 3], [1, 1, 1, 1, 1, 1, 2, 2]])
     assert document_positions(ids).tolist() == [[0, 1, 0, 1, 2, 0, 0, 1], [0, 1, 2, 3, 4, 5, 0, 1]]
 
 

@@ -7,13 +7,12 @@ import pytest
 from jp_llm.config.optim import OptimConfig
 from jp_llm.optim.groups import decays
 from jp_llm.optim.schedule import build_schedule, learning_rate
-from jp_llm.runtime.errors import UserError
 
 CONFIG = OptimConfig(learning_rate=2.0, warmup_steps=10)
 
 
 def rates(name: str, steps: list[int], **options: float) -> list[float]:
-    schedule = build_schedule(name, options)
+    schedule = build_schedule(OptimConfig(schedule=name, schedule_options=options))
     return [learning_rate(CONFIG, schedule, step, num_steps=110) for step in steps]
 
 
@@ -40,15 +39,14 @@ def test_a_run_that_goes_on_behind_its_last_step_keeps_the_last_rate() -> None:
     ("name", "options", "expected"),
     [
         ("cosin", {}, "did you mean 'cosine'"),
-        ("cosine", {"minimun": 0.1}, "schedule_options.minimun: Extra inputs are not permitted; cosine takes minimum"),
-        ("wsd", {"decay_share": 2.0}, "less than or equal to 1"),
-        ("constant", {"minimum": 0.0}, "constant takes no options"),
+        ("cosine", {"minimun": 0.1}, "schedule_options.minimun: no such key; did you mean minimum?"),
+        ("wsd", {"decay_share": 2.0}, "schedule_options.decay_share: input should be less than or equal to 1"),
+        ("constant", {"minimum": 0.0}, "schedule_options.minimum: no such key"),
     ],
 )
 def test_mistakes_are_named(name: str, options: dict[str, float], expected: str) -> None:
-    with pytest.raises(UserError, match=r".*") as caught:
-        build_schedule(name, options)
-    assert expected in str(caught.value)
+    (problem,) = OptimConfig(schedule=name, schedule_options=options).problems()
+    assert expected in problem
 
 
 def test_what_decays() -> None:

@@ -7,15 +7,29 @@ import pytest
 from jp_llm.runtime import plugin
 from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
-from jp_llm.runtime.files import append_json_line, atomic_writer, fingerprint_of, read_json, sha256_of, write_json
+from jp_llm.runtime.files import (
+    append_json_line,
+    atomic_writer,
+    fingerprint_of,
+    read_json,
+    read_json_lines,
+    sha256_of,
+    write_json,
+)
+from jp_llm.runtime.lock import locked
+
+
+def _write_half(path: Path) -> None:
+    with atomic_writer(path) as file:
+        file.write(b"half")
+        raise OSError("full")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file"
     write_json(path, {"字": 1})
-    with pytest.raises(OSError, match="full"), atomic_writer(path) as file:
-        file.write(b"half")
-        raise OSError("full")
+    with pytest.raises(OSError, match="full"):
+        _write_half(path)
     assert read_json(path) == {"字": 1}
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
@@ -34,6 +48,24 @@ def test_json_lines_are_appended(tmp_path: Path) -> None:
     for number in range(2):
         append_json_line(tmp_path / "x.jsonl", {"数": number})
     assert (tmp_path / "x.jsonl").read_text() == '{"数": 0}\n{"数": 1}\n'
+
+
+def test_half_a_line_does_not_swallow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    append_json_line(path, {"step": 1})
+    path.write_bytes(path.read_bytes() + b'{"step": ')
+    append_json_line(path, {"step": 2})
+    assert read_json_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(UserError, match="another run is working"), locked(tmp_path / "run"):
+        pass
+    with locked(tmp_path / "run"):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="choose another folder"), locked(tmp_path / "file"):
+        pass
 
 
 def test_plugins_are_found_by_the_name_of_their_file() -> None:
@@ -55,6 +87,12 @@ def test_who_am_i() -> None:
     assert world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}) == World(5, 1, 8)
     assert not world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}).is_main
     assert world_from({"SLURM_NTASKS": "1"}) == World(0, 0, 1)
+
+
+@pytest.mark.parametrize("environment", [{"RANK": "0"}, {"WORLD_SIZE": "2"}])
+def test_half_an_answer_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="not RANK and WORLD_SIZE both"):
+        world_from(environment)
 
 
 @pytest.mark.parametrize("variable", ["SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])

@@ -35,7 +35,10 @@ def hashes(folder):
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def mapped(text, mappers=(UnicodeMapper(), WhitespaceMapper())):
+MAPPERS = (UnicodeMapper(), WhitespaceMapper())
+
+
+def mapped(text, mappers=MAPPERS):
     document = Document("", text, "")
     for mapper in mappers:
         document.text = mapper.map(document, Counter())
@@ -44,7 +47,10 @@ def mapped(text, mappers=(UnicodeMapper(), WhitespaceMapper())):
 
 def test_the_same_seed_and_size_give_the_same_bytes_in_any_process(tmp_path):
     generate(tmp_path / "one", seed=3, characters=SMALL)
-    code = f"from pathlib import Path; from preprocessing.sample.generate import generate; generate(Path('two'), seed=3, characters={SMALL})"
+    code = (
+        "from pathlib import Path; from preprocessing.sample.generate import generate; "
+        f"generate(Path('two'), seed=3, characters={SMALL})"
+    )
     environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": str(Path(generating.__file__).parents[2])}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "two")

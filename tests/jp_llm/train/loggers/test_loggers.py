@@ -9,7 +9,7 @@ import pytest
 
 from jp_llm.runtime import plugin
 from jp_llm.runtime.env import World
-from jp_llm.train.records import Records, flat_numbers
+from jp_llm.train.records import Events, Records, flat_numbers
 
 TRAIN: dict[str, Any] = {
     "kind": "train",
@@ -54,9 +54,19 @@ def test_metrics_are_always_written_and_only_once(tmp_path: Path) -> None:
 def test_other_processes_write_nothing(tmp_path: Path) -> None:
     records = Records(("console", "tensorboard"), World(rank=1, size=2), tmp_path, 1000, {})
     records.log(TRAIN)
-    records.event("start")
+    Events(tmp_path, World(rank=1, size=2)).write("start")
     records.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    (tmp_path / "events.jsonl").mkdir()
+    Records((), World(), tmp_path, 1000, {}).log(TRAIN)
+    Events(tmp_path, World()).write("start")
+    assert capsys.readouterr().err.count("a record was lost") == 2
 
 
 def test_numbers_get_flat_names() -> None:

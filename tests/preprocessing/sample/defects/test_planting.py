@@ -40,3 +40,12 @@ def test_what_overlaps_is_refused():
     assert [defect.to_json() for defect in defects] == [
         {"type": "one", "start": 1, "end": 2, "found": "X", "clean": "いう"}
     ]
+
+
+def test_marks_move_with_their_text():
+    planting = Planting("あい")
+    for text in ("[1]", "[2]", "[3]"):
+        planting.insert(1, text, [(1, 2, "number", {})])
+    raw, defects = planting.raw()
+    assert raw == "あ[3][2][1]い"
+    assert [defect.found for defect in defects] == ["3", "2", "1"]

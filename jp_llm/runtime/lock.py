@@ -1,0 +1,30 @@
+"""One run at a time in a folder."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jp_llm.runtime.errors import UserError
+
+LOCK_FILE = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Create `folder` if need be and hold it; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another run is working in it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror}; choose another folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
+        yield
