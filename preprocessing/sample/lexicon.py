@@ -14,11 +14,9 @@ from preprocessing.sample.conjugation import Style, Word, WordClass, inflect
 
 WORDS = Path(__file__).parent / "words"
 COPULA = "だ"
-_VERB_CLASSES = {word_class.value: word_class for word_class in WordClass if "段" in word_class.value} | {
-    "サ変": WordClass.SURU,
-    "カ変": WordClass.KURU,
-}
+_VERB_CLASSES = {word_class.value: word_class for word_class in WordClass if not word_class.name.endswith("ADJECTIVE")}
 LONGEST_TAIL = 8
+"""Characters of the longest word that a phrase may end with."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Lexicon:
     """Class name -> its words, as they stand in a sentence (na-adjectives without な)."""
     word_classes: Mapping[str, WordClass]
     """Dictionary form -> how it inflects."""
-    readings: Mapping[str, str]
-    """Word in kanji -> its reading in kana."""
+    readings: Mapping[str, Mapping[str, str]]
+    """Class name -> word in kanji -> its reading in kana, which another class may read in another way."""
 
     def tail(self, phrase: str) -> tuple[str, Word]:
         """The inflected word that ends `phrase`, and what stands before it: 野菜を刻む -> (野菜を, 刻む).
@@ -75,7 +73,7 @@ def load_lexicon() -> Lexicon:
     """All word lists of the package."""
     classes: dict[str, list[str]] = {}
     word_classes: dict[str, WordClass] = {}
-    readings: dict[str, str] = {}
+    readings: dict[str, dict[str, str]] = {}
     for path in sorted(WORDS.glob("*.txt")):
         for section, (word, *reading) in _entries(path):
             if section in _VERB_CLASSES:
@@ -86,5 +84,5 @@ def load_lexicon() -> Lexicon:
                 word_classes[word] = WordClass.NA_ADJECTIVE if is_na else WordClass.I_ADJECTIVE
             classes.setdefault(section, []).append(word)
             if reading:
-                readings[word] = reading[0]
+                readings.setdefault(section, {})[word] = reading[0]
     return Lexicon({name: tuple(words) for name, words in classes.items()}, word_classes, readings)

@@ -18,7 +18,7 @@ _KATAKANA = {code: code + 0x60 for code in range(ord("ぁ"), ord("ゖ") + 1)}
 def _word(rng: Random, word_class: str) -> tuple[str, str]:
     lexicon = load_lexicon()
     word = rng.choice(lexicon.classes[word_class])
-    return word, lexicon.readings.get(word, "")
+    return word, lexicon.readings[word_class].get(word, "") if word_class in lexicon.readings else ""
 
 
 def _compound(rng: Random, first_class: str, second_class: str) -> tuple[str, str]:

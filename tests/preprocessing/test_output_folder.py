@@ -78,7 +78,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(UserError, match=r"output_dir: Not a directory: .*file"),
+        pytest.raises(UserError, match=r"file/out: Not a directory; choose another folder"),
         claimed(config(tmp_path / "file" / "out", ["a"])),
     ):
         pass

@@ -84,9 +84,8 @@ class Markup:
     _given: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        lexicon = load_lexicon()
-        parts = {word for name in _NAME_PARTS for word in lexicon.classes[name]}
-        words = {word: kana for word, kana in lexicon.readings.items() if word not in parts}
+        classes = {name: words for name, words in load_lexicon().readings.items() if name not in _NAME_PARTS}
+        words = {word: kana for readings in classes.values() for word, kana in readings.items()}
         words |= {name: kana for name, kana in self.readings.items() if kana}
         self._words = words
         self._pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))

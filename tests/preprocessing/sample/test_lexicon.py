@@ -51,8 +51,14 @@ def test_verbs_end_as_their_conjugation_demands():
 
 
 def test_readings_are_kana():
-    for word, reading in load_lexicon().readings.items():
-        assert re.fullmatch("[ぁ-ゖー]+", reading), word
+    for readings in load_lexicon().readings.values():
+        for word, reading in readings.items():
+            assert re.fullmatch("[ぁ-ゖー]+", reading), word
+
+
+def test_a_word_may_be_read_in_another_way_in_a_name():
+    readings = load_lexicon().readings
+    assert (readings["family_second"]["橋"], readings["place_second"]["橋"]) == ("はし", "ばし")
 
 
 def test_no_class_holds_a_word_twice():
