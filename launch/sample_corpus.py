@@ -2,9 +2,8 @@
 
 import sys
 
-from preprocessing.sample.config import SampleConfig
-
 from jp_llm.config.app import run
+from preprocessing.sample.config import SampleConfig
 
 
 def generate_sample(config: SampleConfig) -> None:

@@ -61,6 +61,7 @@ class _Records:
         self._unit = unit
         self._select = config.sources[unit.source].files
         self._counts = counts
+        self._damaged: set[str] = set()
 
     def read(self, reader: Reader) -> Iterator[Document | Rejected]:
         for piece in self._unit.pieces:
@@ -117,6 +118,9 @@ class _Records:
                     f"{problem}. Fetch the file again; or set on_damaged_file=skip to keep the documents before the "
                     "damage, count the file and go on"
                 ) from error
+            if member is None and path in self._damaged:
+                return  # a member that was cut off has said so already
+            self._damaged.add(path)
             position = error.position if isinstance(error, DamagedFile) else 0
             yield Rejected(path, member, position, "damaged_file", problem)
 

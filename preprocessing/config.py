@@ -64,6 +64,10 @@ class SourceConfig(Section):
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
         for index, step in enumerate(self.steps):
             found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds)]
+        types = [str(step.get("type")) for step in self.steps]
+        mappers = [name for name in types if name in plugin.names("preprocessing.mappers")]
+        if "mojibake" in types and mappers and types.index("mojibake") > types.index(mappers[0]):
+            found.append(f"steps: mojibake must stand before {mappers[0]}, which mends what it looks for")
         return found
 
 

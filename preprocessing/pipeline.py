@@ -7,6 +7,10 @@ from preprocessing.counts import Counts
 from preprocessing.document import Document, Rejected
 from preprocessing.step import Filter, Mapper
 
+SENTENCEPIECE_SPACE = "\u2581"
+_ALWAYS = "unicode"
+"""The name under which it is counted, as if that mapper had been there."""
+
 
 def cleaned(
     records: Iterable[Document | Rejected],
@@ -23,7 +27,7 @@ def cleaned(
         reject: keeps the records that are no documents.
     """
     named = [(step_name(step), step) for step in steps]
-    tallies: dict[str, Counter[str]] = {name: Counter() for name, _ in named}
+    tallies: dict[str, Counter[str]] = {name: Counter() for name in (_ALWAYS, *(name for name, _ in named))}
     for record in records:
         if isinstance(record, Rejected):
             counts.rejected[record.reason] += 1
@@ -53,4 +57,8 @@ def _apply(
             document.text = step.map(document, tallies[name])
         elif reason := step.reason(document):
             return f"{name}.{reason}"
+    if SENTENCEPIECE_SPACE in document.text:
+        # Without a mapper that does it: no tokenizer could give it back.
+        tallies[_ALWAYS]["sentencepiece_space"] += document.text.count(SENTENCEPIECE_SPACE)
+        document.text = document.text.replace(SENTENCEPIECE_SPACE, "_")
     return None if document.text.strip() else "empty"

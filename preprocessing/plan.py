@@ -78,16 +78,17 @@ def find_files(paths: Sequence[str], select: Sequence[str], max_ratio: float) ->
         UserError: something does not exist, matches nothing or cannot be read; all such problems.
     """
     problems: list[str] = []
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for pattern in paths:
         matches = sorted(_matches(pattern, select))
         if not matches:
             what = "no file matches" if glob.has_magic(pattern) else "no such file, or nothing to read in this folder"
             problems.append(f"{pattern}: {what} (looked from {Path.cwd()})")
-        found |= dict.fromkeys(matches)
-    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in found]) if found else ""
+        for path in matches:
+            found.setdefault(os.path.realpath(path), path)
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in found.values()]) if found else ""
     files = []
-    for path in found:
+    for path in found.values():
         try:
             files.append(_describe(path, Path(os.path.abspath(path)).relative_to(folder).as_posix(), max_ratio))
         except OSError as error:

@@ -6,6 +6,9 @@ that is finished.
 
 import shutil
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,17 @@ COUNTS_FILE = "counts.json"
 _TOKENIZER_FOLDER = "tokenizer"
 
 
+@dataclass(frozen=True)
+class DocumentsFile:
+    """A file of cleaned documents: what becomes one shard."""
+
+    source: str
+    split: str
+    name: str
+    """Relative to the output folder."""
+    size: int
+
+
 def run(config: CorpusConfig) -> None:
     """Do the stages of `config` that are not done yet and print what came out.
 
@@ -47,10 +61,11 @@ def run(config: CorpusConfig) -> None:
         for unit, counts in zip(units, _perform(config, _cleaning(config, folder, units)), strict=True):
             summaries[unit.source].counts.add(Counts.from_json(counts))
         check_not_empty(summaries, config.output_dir)
+        documents = _documents(config, folder)
         if last >= STAGES.index("tokenizer"):
-            _perform(config, _making_the_tokenizer(config, folder), isolated=True)
+            _perform(config, _making_the_tokenizer(config, folder, documents), isolated=True)
         if last >= STAGES.index("encode"):
-            encoding = _encoding(config, folder)
+            encoding = _encoding(config, folder, documents)
             shards: dict[str, dict[str, list[ShardManifest]]] = {
                 source: {split: [] for split in SPLITS} for source in config.sources
             }
@@ -114,10 +129,49 @@ def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
     return units
 
 
+def _documents(config: CorpusConfig, folder: Path) -> list[DocumentsFile]:
+    """The documents files as they were when cleaning was done: one that is lost later must be missed, not forgotten."""
+    path = folder / "marks" / "documents.json"
+    if not path.exists():
+        found = [
+            DocumentsFile(source, split, str(file.relative_to(folder)), file.stat().st_size)
+            for source in config.sources
+            for split in SPLITS
+            for file in documents_files(folder, source, split)
+        ]
+        write_json(path, [asdict(file) for file in found])
+    return [DocumentsFile(**values) for values in read_json(path)]
+
+
+def _forget_lost_shards(folder: Path, encoding: Stage) -> None:
+    """A shard that is absent or of another size is encoded anew. (Hashes: launch/check_shards.py.)"""
+    for task in encoding.tasks:
+        mark = encoding.mark(task)
+        if mark.exists():
+            shard = ShardManifest.from_json(read_json(mark)["shard"])
+            if shard.bin_problems(folder) or shard.idx_problems(folder):
+                mark.unlink()
+
+
+def _check_documents(folder: Path, files: Iterable[DocumentsFile]) -> None:
+    problems = []
+    for file in files:
+        path = folder / file.name
+        if not path.is_file() or path.stat().st_size != file.size:
+            unit = Path(file.name).name.split("-")[1]
+            mark = folder / "marks" / "clean" / f"{file.source}-{unit}.json"
+            problems.append(
+                f"{path}: lost or changed since it was cleaned; bring it back, or delete {mark} and run the same "
+                "command again"
+            )
+    if problems:
+        raise UserError(*problems)
+
+
 def _check_given_tokenizer(config: CorpusConfig, folder: Path) -> None:
     """What is wrong with it must not show after hours of cleaning."""
     given = config.tokenizer.path
-    if given and "tokenizer" in config.stages and _making_the_tokenizer(config, folder).unfinished():
+    if given and "tokenizer" in config.stages and not any((folder / "marks" / "tokenizer").glob("*.json")):
         Tokenizer.load(Path(given)).require_library()
 
 
@@ -126,13 +180,18 @@ def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
     return Stage("clean", clean_unit, tasks, folder / "marks" / "clean")
 
 
-def _making_the_tokenizer(config: CorpusConfig, folder: Path) -> Stage:
-    files = [str(path) for source in config.sources for path in documents_files(folder, source, "train")]
-    size = sum(Path(file).stat().st_size for file in files)
+def _making_the_tokenizer(config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile]) -> Stage:
+    train_files = [file for file in documents if file.split == "train"]
+    paths = [str(folder / file.name) for file in train_files]
     task = Task(
-        "copy" if config.tokenizer.path else "train", (config.tokenizer, files, str(folder / _TOKENIZER_FOLDER)), size
+        "copy" if config.tokenizer.path else "train",
+        (config.tokenizer, paths, str(folder / _TOKENIZER_FOLDER)),
+        sum(file.size for file in train_files),
     )
-    return Stage("tokenizer", make_tokenizer, [task], folder / "marks" / "tokenizer")
+    stage = Stage("tokenizer", make_tokenizer, [task], folder / "marks" / "tokenizer")
+    if stage.unfinished():
+        _check_documents(folder, train_files)
+    return stage
 
 
 def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str) -> dict[str, Any]:
@@ -147,18 +206,20 @@ def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str)
     return {"fingerprint": Tokenizer.load(Path(output)).fingerprint}
 
 
-def _encoding(config: CorpusConfig, folder: Path) -> Stage:
-    tasks = [
-        Task(
-            f"{source}-{split}-{index:05d}",
-            (str(path), str(folder / _TOKENIZER_FOLDER), str(folder / "shards" / source / f"{split}-{index:05d}")),
-            path.stat().st_size,
-        )
-        for source in config.sources
-        for split in SPLITS
-        for index, path in enumerate(documents_files(folder, source, split))
-    ]
-    return Stage("encode", encode_documents, tasks, folder / "marks" / "encode")
+def _encoding(config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile]) -> Stage:
+    numbers: Counter[tuple[str, str]] = Counter()
+    tasks, files = [], {}
+    for file in documents:
+        index = numbers[file.source, file.split]
+        numbers[file.source, file.split] += 1
+        shard = folder / "shards" / file.source / f"{file.split}-{index:05d}"
+        arguments = (str(folder / file.name), str(folder / _TOKENIZER_FOLDER), str(shard))
+        tasks.append(Task(f"{file.source}-{file.split}-{index:05d}", arguments, file.size))
+        files[tasks[-1].name] = file
+    stage = Stage("encode", encode_documents, tasks, folder / "marks" / "encode")
+    _forget_lost_shards(folder, stage)
+    _check_documents(folder, [files[task.name] for task in stage.unfinished()])
+    return stage
 
 
 def encode_documents(documents: str, tokenizer_folder: str, prefix: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from jp_llm.shards.format import DTYPES, HEADER_BYTES, IndexHeader, bin_path, id
 
 DATASET_FILE = "dataset.json"
 FORMAT = 1
-REMEDY = "run launch/preprocess.py again to write this shard anew, or copy the dataset again"
+REMEDY = "delete the .bin and run launch/preprocess.py again to write this shard anew, or copy the dataset again"
 """What to do about a shard whose bytes are not those of its manifest."""
 
 Record = TypeVar("Record")

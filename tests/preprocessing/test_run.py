@@ -3,6 +3,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,7 +300,7 @@ block = "".join("".join(rng.choices(words, k=64)) + "\\n" for _ in range(1000)).
 with (folder / "raw.txt").open("wb") as file:
     for _ in range(blocks):
         file.write(block)
-steps = [{"type": name} for name in ("unicode", "whitespace", "length", "characters", "mojibake")]
+steps = [{"type": name} for name in ("mojibake", "unicode", "whitespace", "length", "characters")]
 sizes = {"unit_bytes": 1 << 30, "documents_file_bytes": 4 << 20}
 stages = ["clean", "tokenizer", "encode"]
 run(config(folder / "out", [folder / "raw.txt"], steps=steps, tokenizer={"path": tokenizer}, stages=stages, **sizes))
@@ -334,3 +335,42 @@ def test_real_text(tmp_path, real_data, tokenizer):
     assert len(found) > 350
     assert not any(sign in record["text"] for record in found for sign in ("《", "［＃", "底本：", "青空文庫", "-----"))
     assert {record["meta"]["author"] for record in found} == {"芥川龍之介", "芥川竜之介"}
+
+
+def test_a_lost_documents_file_is_missed_until_it_is_encoded(finished, raw, tokenizer, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(finished, output)
+    before = (output / "dataset.json").read_bytes()
+    lost = sorted((output / "documents" / "plain").glob("train-*"))[0]
+    lost.unlink()
+    # Encoded long ago: nothing is missing from the dataset.
+    run(corpus(output, raw, tokenizer))
+    assert (output / "dataset.json").read_bytes() == before
+    # Its shard is gone too: now it is needed.
+    shard = output / "shards" / "plain" / "train-00000.bin"
+    shard.unlink()
+    with pytest.raises(UserError, match=r"lost or changed since it was cleaned.*marks/clean/plain-00000\.json"):
+        run(corpus(output, raw, tokenizer))
+    (output / "marks" / "clean" / "plain-00000.json").unlink()
+    run(corpus(output, raw, tokenizer))
+    assert (output / "dataset.json").read_bytes() == before
+    assert shard.is_file()
+
+
+def test_a_shard_of_another_size_is_written_anew(finished, raw, tokenizer, tmp_path):
+    output = tmp_path / "out"
+    shutil.copytree(finished, output)
+    shard = output / "shards" / "plain" / "train-00000.bin"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-2])
+    run(corpus(output, raw, tokenizer))
+    assert shard.read_bytes() == whole
+
+
+def test_mojibake_behind_a_mapper_is_refused(raw, tokenizer, tmp_path):
+    wrong = (
+        corpus(tmp_path / "out", raw, tokenizer)
+        .sources["plain"]
+        .model_copy(update={"steps": ({"type": "unicode"}, {"type": "mojibake"})})
+    )
+    assert any("mojibake must stand before unicode" in problem for problem in wrong.problems())
