@@ -48,7 +48,7 @@ def test_logits_are_equal(pair: tuple[Decoder, Any, dict[str, Any]], length: int
 
 def test_the_proof_states_what_was_measured(pair: tuple[Decoder, Any, dict[str, Any]]) -> None:
     found = pair[2]["verification"]
-    assert 0 < found["max_difference"] <= 1e-5 * found["max_logit"]
+    assert found["max_difference"] <= 1e-5 * found["max_logit"]
     assert found["positions"] == 4 * 64
 
 
