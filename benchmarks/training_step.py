@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py [rounds]
 
-Both train the same decoder in fp32 on the CPU, one process, two micro-batches per step, with clipping and AdamW. Steps
+Both train the same decoder in fp32 on the CPU, one process, four micro-batches per step, with clipping and AdamW. Steps
 of the two alternate, so that whatever else the machine does meets both; the ratio is the median over the pairs.
 """
 
@@ -26,7 +26,7 @@ from jp_llm.model.loss import summed_loss
 from jp_llm.optim.groups import decays
 from jp_llm.runtime.env import World, complete_environment
 
-VOCAB_SIZE, MICRO_BATCHES = 8000, 2
+VOCAB_SIZE, MICRO_BATCHES = 8000, 4
 
 
 def config_of(stage: int) -> RunConfig:

@@ -125,6 +125,8 @@ class ZeroEngine:
                 dist_init_required=False,
             )
         self._torch_optimizer = optimizer if self.zero_stage == 0 else self.optimizer.optimizer
+        if self.zero_stage == 0:
+            self.engine.enable_backward_allreduce = False  # `_plain_step` reduces, and only once
         self._check_private_fields()
         self._create_moments()
 
@@ -159,7 +161,8 @@ class ZeroEngine:
 
     def _plain_step(self) -> tuple[float, bool]:
         # DeepSpeed reports no norm and applies a NaN at stage 0, so reduction and clipping are done here.
-        self.engine.buffered_allreduce_fallback()
+        if torch.distributed.get_world_size() > 1:
+            self.engine.buffered_allreduce_fallback()
         gradients = [p.grad for p in self.engine.module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         applied = bool(torch.isfinite(norm))
