@@ -31,7 +31,7 @@ from jp_llm.tokenizer.manifest import MODEL_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.archives import members
 from preprocessing.document import Document
-from preprocessing.encode.tokenize import encode_file
+from preprocessing.encode.tokenize import batches, encode_file
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 from preprocessing.raw_file import RawFile
 from preprocessing.readers.aozora import AozoraReader
@@ -41,7 +41,6 @@ from preprocessing.streams import decompressed
 
 DATA = Path(__file__).parents[1] / os.environ.get("JP_LLM_DATA", "../shared/data")
 ARCHIVE = DATA / "aozora-pretrain.tar.zst"
-BATCH_CHARACTERS = 1 << 18
 
 
 def aozora(archive: Path) -> Iterator[str]:
@@ -69,19 +68,6 @@ def take(texts: Iterator[str], size: int) -> list[str]:
         if size <= 0:
             break
     return taken
-
-
-def batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """As preprocessing encodes them."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    yield batch
 
 
 def write_documents(path: Path, texts: Sequence[str]) -> Path:

@@ -95,7 +95,9 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
             OmegaConf.update(tree, key, value, merge=is_section, force_add=True)
         result = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise config_error([*problems, _first_line(error)]) from None
+        unchosen = re.search(r"You must specify '([\w/]+)'", str(error))
+        problem = f"{unchosen[1]}: choose one of {', '.join(_choices(folder, unchosen[1]))}" if unchosen else ""
+        raise config_error([*problems, problem or _first_line(error)]) from None
     assert isinstance(result, dict)
     return {str(key): value for key, value in result.items()}, problems
 

@@ -32,7 +32,7 @@ def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> Sh
     bos, eos = np.array([tokenizer.bos_id], np.int32), np.array([tokenizer.eos_id], np.int32)
     hashes, tokens, characters, sizes = array("Q"), array("q"), array("q"), array("q")
     stream: list[NDArray[Any]] = []
-    for texts in _batches(text for _, text in read_texts(documents)):
+    for texts in batches(text for _, text in read_texts(documents)):
         batch = []
         for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
             data = text.encode()
@@ -52,8 +52,8 @@ def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> Sh
     return writer.manifest
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts that reach `_BATCH_CHARACTERS` together."""
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of texts that reach `_BATCH_CHARACTERS` characters together."""
     batch: list[str] = []
     size = 0
     for text in texts:

@@ -108,6 +108,11 @@ def test_one_mistake_is_named(override: str, expected: str) -> None:
     assert expected in "\n".join(problems(override))
 
 
+def test_a_group_without_a_choice_names_the_choices() -> None:
+    with pytest.raises(UserError, match=r"^corpus: choose one of aozora, demo"):
+        composed("corpus", [])
+
+
 def test_compile_and_stage_3_exclude_each_other() -> None:
     (problem,) = problems("train.compile=true", "parallel.zero_stage=3")
     assert "train.compile: not with parallel.zero_stage 3" in problem
