@@ -1,8 +1,8 @@
 """How much slower is a training step through the engine than a bare PyTorch loop over the same model?
 
-    python benchmarks/training_step.py [rounds]
+    python benchmarks/training_step.py [rounds] [micro-batches per step]
 
-Both train the same decoder in fp32 on the CPU, one process, four micro-batches per step, with clipping and AdamW. Steps
+Both train the same decoder in fp32 on the CPU, one process, with clipping and AdamW. Steps
 of the two alternate, so that whatever else the machine does meets both; the ratio is the median over the pairs.
 """
 
@@ -26,11 +26,11 @@ from jp_llm.model.loss import summed_loss
 from jp_llm.optim.groups import decays
 from jp_llm.runtime.env import World, complete_environment
 
-VOCAB_SIZE, MICRO_BATCHES = 8000, 4
+VOCAB_SIZE = 8000
 
 
-def config_of(stage: int) -> RunConfig:
-    """A llama of 23 million parameters."""
+def config_of(stage: int, micro_batches: int) -> RunConfig:
+    """A llama of 29 million parameters."""
     return RunConfig.model_validate(
         {
             "model": {
@@ -39,7 +39,7 @@ def config_of(stage: int) -> RunConfig:
                 "max_position_embeddings": 256,
                 "vocab_size": VOCAB_SIZE,
             },
-            "train": {"micro_batch_size": 4, "global_batch_size": 4 * MICRO_BATCHES, "precision": "fp32"},
+            "train": {"micro_batch_size": 4, "global_batch_size": 4 * micro_batches, "precision": "fp32"},
             "parallel": {"zero_stage": stage},
             "data": {"path": "unused"},
         }
@@ -100,27 +100,28 @@ def alternating(config: RunConfig, rounds: int) -> list[tuple[float, float]]:
     return [pair() for _ in range(rounds)]
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, micro_batches: int) -> None:
     """Measure every stage against the bare loop."""
     warnings.simplefilter("ignore")
     complete_environment(World())
     prepare(torch.device("cpu"))
     rows = []
     for stage in (0, 1, 2, 3):
-        pairs = alternating(config_of(stage), rounds)
+        pairs = alternating(config_of(stage, micro_batches), rounds)
         plain, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(slower / faster for faster, slower in pairs)
         rows.append({"ZeRO stage": stage, "bare loop (s)": plain, "engine (s)": ours, "engine / bare": ratio})
     torch.distributed.destroy_process_group()
-    model = config_of(0).model
+    model = config_of(0, micro_batches).model
     report(
         "Training step through the engine against a bare PyTorch loop",
         rows,
         parameters=num_parameters(model),
         rounds=rounds,
+        micro_batches=micro_batches,
         threads=torch.get_num_threads(),
     )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+    main(*(int(word) for word in (sys.argv[1:] + ["5", "4"][len(sys.argv) - 1 :])))
