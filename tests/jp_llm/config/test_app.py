@@ -96,7 +96,6 @@ def test_a_dropped_letter_is_answered_with_the_right_key(right: str, wrong: str)
         ("optim.learning_rate=-1", "greater than 0"),
         ("num_steps", "write key=value"),
         ("seed=[1", "seed=[1"),
-        ("parallel.tensor=2", "parallel.tensor: 2 is not available yet"),
         ("train.seq_length=4096", "longer than model.max_position_embeddings 256"),
         ("optim.warmup_steps=1000", "less than train.num_steps 1000"),
         ("train.global_batch_size=20", "the nearest is 16"),
