@@ -64,3 +64,11 @@ def state_bytes_per_process(num_parameters: int, zero_stage: int, precision: str
     weights = weight * (divided if zero_stage == 3 else num_parameters)
     gradients = 4 * (divided if zero_stage >= 2 else num_parameters)
     return round(weights + gradients + 12 * divided)
+
+
+def bubble(pipeline: int, virtual_stages: int, num_micro_batches: int) -> float:
+    """Share of a step in which a stage waits, with stages of equal cost: (p - 1) / (v m + p - 1).
+
+    From Narayanan et al. 2021, section 2.2, whose (p - 1) / (v m) is relative to the work instead of the step.
+    """
+    return (pipeline - 1) / (virtual_stages * num_micro_batches + pipeline - 1)
