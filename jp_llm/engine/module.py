@@ -17,7 +17,9 @@ class LossHead(nn.Module):
 
     def __init__(self, decoder: Decoder, config: RunConfig) -> None:
         super().__init__()
-        self.weight = decoder.head_weight()
+        weight = decoder.head_weight()
+        assert weight is not None
+        self.weight = weight
         self.config = config
 
     def forward(self, hidden_BTD: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
