@@ -5,8 +5,8 @@ from jp_llm.config.arithmetic import (
     flops_per_token,
     num_embedding_parameters,
     num_parameters,
-    state_bytes_per_process,
 )
+from jp_llm.config.memory import stage_state
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.env import World
 from jp_llm.train.preflight import Preflight
@@ -34,7 +34,7 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
     tokens_per_step = train.global_batch_size * config.seq_length
     total = tokens_per_step * train.num_steps
     micro_batches = config.num_micro_batches(layout.data)
-    state = state_bytes_per_process(parameters, config.parallel.zero_stage, train.precision, layout.data)
+    state = max(stage_state(config, layout, stage).total for stage in range(layout.pipeline))
     rows = [
         (
             "model",
@@ -65,8 +65,9 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
     rows += [
         (
             "state",
-            f"ZeRO-{effective_stage(config)}, {train.precision}: {state / 2**20:,.0f} MiB per process "
-            "(weights, gradients, AdamW; activations and what ZeRO-3 gathers come on top)",
+            f"ZeRO-{effective_stage(config)}, {train.precision}: {state / 2**20:,.0f} MiB per process"
+            f"{' of the largest stage' if layout.pipeline > 1 else ''} (weights, gradients, AdamW; activations and "
+            "what ZeRO-3 gathers come on top)",
         ),
         ("folder", config.run_dir),
     ]
