@@ -51,7 +51,7 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
         ("layout", f"{world.size} processes = {layout}"),
         (
             "batch",
-            f"{train.global_batch_size} sequences of {config.seq_length} = {layout.data} processes x "
+            f"{train.global_batch_size} sequences of {config.seq_length} = {layout.data} data ranks x "
             f"{micro_batches} micro-batches x {train.micro_batch_size}",
         ),
     ]

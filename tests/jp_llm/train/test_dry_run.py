@@ -24,9 +24,10 @@ from jp_llm.config.run import RunConfig
 from jp_llm.model.decoder import Decoder
 from jp_llm.parallel.tensor import Placement, TensorAxis
 from jp_llm.runtime.errors import UserError
-from jp_llm.train.dry_run import describe, flops_shares, stage_activations, stage_memory
+from jp_llm.train.dry_run import describe
 from jp_llm.train.plan import plan
 from jp_llm.train.preflight import check
+from jp_llm.train.stage_report import flops_shares, stage_activations, stage_memory
 
 ROOT = CONFIG_FOLDER.parent
 
