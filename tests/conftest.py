@@ -37,3 +37,19 @@ def two_processes() -> Iterator[Processes]:
     processes = Processes(2)
     yield processes
     processes.close()
+
+
+@pytest.fixture(scope="session")
+def four_processes() -> Iterator[Processes]:
+    """A group of four processes."""
+    processes = Processes(4)
+    yield processes
+    processes.close()
+
+
+@pytest.fixture(scope="session")
+def eight_processes() -> Iterator[Processes]:
+    """A group of eight processes."""
+    processes = Processes(8)
+    yield processes
+    processes.close()
