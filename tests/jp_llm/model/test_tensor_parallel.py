@@ -24,7 +24,7 @@ BATCH, LENGTH = 2, 24
 def way(**changes):
     """What is done with the model; no class of this file, because it travels to other processes."""
     values = {"masked": False, "checkpointed": False, "z_loss": 0.0, "ignored": False}
-    values |= {"dtype": torch.float32, "sums_gradients": True, "chunk_tokens": 7}
+    values |= {"dtype": torch.float32, "sums_gradients": True, "chunk_tokens": 7, "compiled": False}
     return SimpleNamespace(**(values | changes))
 
 
@@ -68,6 +68,9 @@ def one_pass(config, how, axis=None):
     fill(decoder, config)
     decoder.to(how.dtype)
     placements = decoder.placements()
+    if how.compiled:
+        torch._dynamo.reset()
+        decoder.compile_blocks(backend="aot_eager")
     if how.sums_gradients:
         sum_gradients(decoder, placements)
     hidden = gather_sequence(decoder(tokens, ids.cumsum(1) if how.masked else None), axis)
@@ -192,6 +195,15 @@ def test_low_precision_is_as_near_as_in_one_process(tiny, processes, variant):
         return (total / sum(whole.square().sum() for whole in wanted.values())).sqrt().item()
 
     assert error(ranks) < 1.5 * error([alone]) < 0.1
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("variant", ["neox", "palm"])
+def test_compiled_blocks_are_one_graph_and_give_the_same(tiny, two_processes, variant):
+    config = tiny(variant)
+    hows = (way(compiled=True), way(compiled=True, checkpointed=True))
+    for how, *ranks in zip(hows, *two_processes.run(passes, config, hows), strict=True):
+        compare(config, ranks, one_pass(config, way(checkpointed=how.checkpointed)))
 
 
 @pytest.mark.distributed
