@@ -1,6 +1,6 @@
 """Norms. Statistics and products are computed in float32 and rounded once, whatever the dtype of the activations.
 
-B batch, T positions, N query heads, K key/value heads, H head size
+B batch, T positions, N heads, H head size
 """
 
 import torch
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jp_llm.arch.spec import LayerSpec
+from jp_llm.parallel.tensor import Share, TensorAxis
 
 
 def build_norm(spec: LayerSpec, size: int, eps: float) -> nn.Module:
@@ -24,14 +25,17 @@ def build_norm(spec: LayerSpec, size: int, eps: float) -> nn.Module:
 class HeadNorm(nn.Module):
     """LayerNorm of every query and key head, one weight per head and no bias (Dehghani et al. 2023, section 2.1)."""
 
-    parts = ("q_norm", "k_norm")
-
-    def __init__(self, num_heads: int, head_dim: int, eps: float) -> None:
+    def __init__(
+        self, num_heads: int, head_dim: int, eps: float, *, axis: TensorAxis, parts: tuple[str, ...] = ()
+    ) -> None:
+        """`parts` and `shares` as in `jp_llm.model.linear`; the heads of every part are divided over the axis."""
         super().__init__()
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(num_heads, head_dim))
+        self.parts = parts
+        self.shares = {"weight": Share(0, axis.rank, axis.size)}
+        self.weight = nn.Parameter(torch.ones(axis.divided(num_heads, "heads"), head_dim))
 
-    def forward(self, qk_BTNH: Tensor) -> Tensor:
-        """[B, T, N + K, H] -> the same shape; weight is [N + K, H]."""
-        normalised = F.layer_norm(qk_BTNH.float(), qk_BTNH.shape[-1:], eps=self.eps)
-        return (normalised * self.weight).to(qk_BTNH.dtype)
+    def forward(self, x_BTNH: Tensor) -> Tensor:
+        """[B, T, N, H] -> the same shape; N are the heads of this rank, weight is [N, H]."""
+        normalised = F.layer_norm(x_BTNH.float(), x_BTNH.shape[-1:], eps=self.eps)
+        return (normalised * self.weight).to(x_BTNH.dtype)
