@@ -37,3 +37,11 @@ def two_processes() -> Iterator[Processes]:
     processes = Processes(2)
     yield processes
     processes.close()
+
+
+@pytest.fixture(scope="session")
+def four_processes() -> Iterator[Processes]:
+    """A group of four processes, shared by all tests of the session."""
+    processes = Processes(4)
+    yield processes
+    processes.close()
