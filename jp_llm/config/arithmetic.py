@@ -29,18 +29,24 @@ def num_embedding_parameters(model: ModelConfig) -> int:
 
 
 def flops_per_token(model: ModelConfig, seq_length: int) -> float:
-    """Model FLOPs of forward and backward per trained token, recomputation not counted.
+    """Model FLOPs of forward and backward per trained token, recomputation not counted."""
+    return float(model.num_layers * block_flops_per_token(model, seq_length) + head_flops_per_token(model))
 
-    6 per weight that multiplies an activation (Kaplan et al. 2020, section 2.1), the head once whether tied or not,
-    plus 6 x layers x heads x head_dim x T for causal attention (PaLM, appendix B, gives 12 for full attention; half
-    of the scores are masked).
+
+def block_flops_per_token(model: ModelConfig, seq_length: int) -> int:
+    """Share of one block in `flops_per_token`.
+
+    6 per weight that multiplies an activation (Kaplan et al. 2020, section 2.1), plus 6 x heads x head_dim x T for
+    causal attention (PaLM, appendix B, gives 12 for full attention; half of the scores are masked).
     """
-    matrices = sum(
-        prod(shape) for name, shape in parameter_shapes(model).items() if re.match(r"layers\..*\.weight", name)
-    )
-    head = model.padded_vocab_size * model.hidden_size
-    attention = model.num_layers * model.num_attention_heads * model.head_dim * seq_length
-    return 6.0 * (matrices + head + attention)
+    linear = re.compile(r"layers\.0\.(attention\.[qkvo]|mlp\.\w+)\.weight")
+    matrices = sum(prod(shape) for name, shape in parameter_shapes(model).items() if linear.fullmatch(name))
+    return 6 * (matrices + model.num_attention_heads * model.head_dim * seq_length)
+
+
+def head_flops_per_token(model: ModelConfig) -> int:
+    """Share of the head in `flops_per_token`, tied or not: 6 per weight."""
+    return 6 * model.padded_vocab_size * model.hidden_size
 
 
 def peak_flops(device_name: str) -> float | None:

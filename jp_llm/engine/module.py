@@ -106,7 +106,7 @@ class StageModule(nn.Module):
 
     def __init__(self, config: RunConfig, stages: Sequence[Stage], axis: TensorAxis) -> None:
         super().__init__()
-        self.chunks = nn.ModuleList(
+        chunks = [
             Decoder(
                 config.model,
                 axis,
@@ -116,11 +116,11 @@ class StageModule(nn.Module):
                 activation_checkpointing=config.train.activation_checkpointing,
             )
             for stage in stages
-        )
-        first, last = self.chunks[0], self.chunks[-1]
-        self.loss_head = LossHead(last, config, axis) if stages[-1].head else None
-        shares_embedding = config.model.tied and stages[0].embedding and not stages[-1].head
-        self.tied_gradient = TiedGradient(first.embedding.weight) if shares_embedding else None
+        ]
+        self.chunks = nn.ModuleList(chunks)
+        self.loss_head = LossHead(chunks[-1], config, axis) if stages[-1].head else None
+        embedding = chunks[0].embedding if config.model.tied and not stages[-1].head else None
+        self.tied_gradient = None if embedding is None else TiedGradient(embedding.weight)
 
     def forward(
         self, chunk: int, x: Tensor, wanted: Tensor | None = None, document_ids_BT: Tensor | None = None

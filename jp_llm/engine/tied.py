@@ -35,7 +35,7 @@ class TiedEmbedding:
             assert module.loss_head is not None
             dtype = torch.bfloat16 if zero.precision == "bf16" else torch.float32
             module.loss_head.lent = torch.zeros(shape, dtype=dtype, device=zero.device, requires_grad=True)
-            module.loss_head.lent.register_post_accumulate_grad_hook(self._collect)
+            module.loss_head.lent.register_post_accumulate_grad_hook(self._collect)  # type: ignore[no-untyped-call]
 
     def _collect(self, weight: Tensor) -> None:
         assert weight.grad is not None

@@ -38,6 +38,7 @@ def case(
         "model__arch": arch,
         "model__num_layers": 2 if pipeline == 1 else pipeline + 1,
         "parallel": {"zero_stage": zero_stage, "tensor": tensor, "pipeline": pipeline},
+        "optim__gradient_clipping": 0.2,
         "train__micro_batch_size": 2,
         "train__global_batch_size": 2 * data * micro_batches,
         **overrides,
