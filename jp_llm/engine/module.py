@@ -1,7 +1,7 @@
 """The module that one process trains: its parts of the decoder, and the loss where the head stands."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,9 @@ class StageModule(nn.Module):
         axis: tensor axis of this rank.
     """
 
+    loss_head: LossHead | None
+    tied_gradient: TiedGradient | None
+
     def __init__(self, config: RunConfig, stages: Sequence[Stage], axis: TensorAxis) -> None:
         super().__init__()
         chunks = [
@@ -144,11 +147,14 @@ class StageModule(nn.Module):
         """Of every parameter, by its name here."""
         return {
             f"chunks.{number}.{name}": placement
-            for number, chunk in enumerate(self.chunks)
+            for number, chunk in enumerate(self._decoders())
             for name, placement in chunk.placements().items()
         }
 
     def compile_blocks(self) -> None:
         """Compile every block with torch.compile."""
-        for chunk in self.chunks:
+        for chunk in self._decoders():
             chunk.compile_blocks()
+
+    def _decoders(self) -> list[Decoder]:
+        return cast(list[Decoder], list(self.chunks))

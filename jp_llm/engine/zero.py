@@ -45,6 +45,7 @@ _PARTITIONED = [
     "checkpoint_event_prologue",
     "checkpoint_event_epilogue",
     "_reassign_or_swap_out_partitioned_parameters",
+    "grad_partitions_flat_buffer",
     "parameter_offload",
     "clear_backward_seen_flag",
 ]
@@ -72,9 +73,13 @@ def prepare(device: torch.device) -> None:
     # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
     import deepspeed
+    from deepspeed.runtime.zero import partitioned_param_coordinator
 
     # Without this its start probes for compilers and may build an operator.
     deepspeed.ops.__compatible_ops__ = {}
+    # Stage 3 compares the order of modules with process 0 of the world, which may hold other layers than this one, and
+    # may be waiting for its hidden states. `_check` compares what must be equal, among those for whom it must be.
+    partitioned_param_coordinator.assert_ints_same_as_other_ranks = lambda numbers: None
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
 
@@ -159,9 +164,9 @@ class ZeroEngine:
             self.engine.enable_backward_allreduce = False  # `_plain_step` reduces, and only once
         self._check()
         self._create_moments()
-        # With one forward and one backward pass at a time and weights that come and go, DeepSpeed's own order of
-        # gathering is left alone. Otherwise its hook at the start of a forward pass has to go: it compares notes with
-        # process 0 of the world, which may be waiting for this one's hidden states.
+        # DeepSpeed learns from one forward and one backward pass in turn what to gather when. With several under way
+        # it would learn and forget without end, and weights that stay need no order: its hook, which starts this at
+        # every forward pass, goes.
         self._several_under_way = grid.layout.pipeline > 1
         self._stays_gathered = self.zero_stage == 3 and parallel.gather_policy == "per_step"
         if self.zero_stage == 3 and (self._several_under_way or self._stays_gathered):
@@ -211,7 +216,11 @@ class ZeroEngine:
         self.engine.step()
         applied = bool(self.engine.was_step_applied())
         norm = self.engine.get_global_grad_norm()
-        self._gather_for_step()
+        if self.zero_stage == 3:
+            # Stage 3 takes the first backward pass of a step as the first for every parameter, and replaces gradients
+            # by it; but a pass through one chunk brings those of that chunk alone.
+            self.optimizer.grad_partitions_flat_buffer.zero_()
+            self._gather_for_step()
         return (float(norm) if applied else float("nan")), applied
 
     @contextmanager

@@ -82,7 +82,8 @@ FOUR += [
     # Two chunks per stage.
     case(3, 1, 2, 4, world_size=4, arch="palm", model__num_layers=5, parallel__virtual_stages=2),
     case(1, 2, 2, 2, world_size=4, arch="llama", model__num_layers=4, parallel__virtual_stages=2),
-    case(0, 1, 2, 2, world_size=4, arch="gpt2", parallel__offload_optimizer=False, optim__z_loss=0.0),
+    case(2, 1, 2, 3, world_size=4, arch="gpt2", model__num_layers=4, parallel__virtual_stages=2),
+    case(0, 1, 4, 3, world_size=4, arch="neox", model__num_layers=8, parallel__virtual_stages=2),
 ]
 EIGHT = [
     case(3, 2, 2, 3, world_size=8, arch="gpt2"),
