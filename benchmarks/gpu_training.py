@@ -17,10 +17,12 @@ from _report import report
 from jp_llm.config.app import composed
 from jp_llm.config.arithmetic import flops_per_token, num_parameters, peak_flops
 from jp_llm.config.build import build
+from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
+from jp_llm.parallel.grid import Grid
 from jp_llm.runtime.env import World, complete_environment
 from jp_llm.train.build import pick_device
 
@@ -48,7 +50,7 @@ def seconds_per_step(config: RunConfig, device: torch.device) -> float:
     Raises:
         torch.OutOfMemoryError: a step does not fit.
     """
-    engine = Engine(config, device)
+    engine = Engine(config, device, Grid(Layout()))
     engine.initialize()
     shape = (config.train.global_batch_size, config.seq_length + 1)
     rows = torch.randint(0, VOCAB_SIZE, shape)

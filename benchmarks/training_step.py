@@ -1,9 +1,10 @@
-"""How much slower is a training step through the engine than a bare PyTorch loop over the same model?
+"""How much slower is a training step through the engine than through plain DeepSpeed, and than a bare PyTorch loop?
 
     python benchmarks/training_step.py [rounds] [micro-batches per step]
 
-Both train the same decoder in fp32 on the CPU, one process, with clipping and AdamW. Steps
-of the two alternate, so that whatever else the machine does meets both; the ratio is the median over the pairs.
+All three train the same decoder in fp32 on the CPU, one process, with clipping and AdamW. Plain DeepSpeed is what its
+documentation tells: `initialize` with gradient accumulation, then forward, backward and step per micro-batch. Steps of
+the three alternate, so that whatever else the machine does meets all; a ratio is the median over the rounds.
 """
 
 import statistics
@@ -11,19 +12,27 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 
 import torch
 from _report import report
+from jp_llm.config.stages import divide
+from torch import nn
 
 from jp_llm.config.arithmetic import num_parameters
+from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
-from jp_llm.engine.zero import prepare
+from jp_llm.engine.module import StageModule
+from jp_llm.engine.zero import construction, prepare
 from jp_llm.model.decoder import Decoder
 from jp_llm.model.init import initialize
 from jp_llm.model.loss import summed_loss
 from jp_llm.optim.groups import decays
+from jp_llm.parallel.grid import Grid
+from jp_llm.parallel.tensor import TensorAxis
 from jp_llm.runtime.env import World, complete_environment
 
 VOCAB_SIZE = 8000
@@ -53,19 +62,22 @@ def batch_of(config: RunConfig) -> Batch:
     return Batch(tuple(Microbatch.of(part, None) for part in rows.split(config.train.micro_batch_size)), range(0), 0)
 
 
+def optimizer_of(config: RunConfig, module: nn.Module, decoder: Decoder, prefix: str) -> torch.optim.AdamW:
+    """AdamW with the two groups of the engine."""
+    placements = decoder.placements()
+    decayed = {f"{prefix}{name}": all(decays(s.name) for s in found.slices) for name, found in placements.items()}
+    groups = [
+        {"params": [p for name, p in module.named_parameters() if decayed[name] == wanted], "weight_decay": decay}
+        for wanted, decay in ((True, config.optim.weight_decay), (False, 0.0))
+    ]
+    return torch.optim.AdamW(groups, lr=config.optim.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
 def bare_step(config: RunConfig) -> Callable[[Batch], None]:
     """The loop that anybody would write."""
     decoder = Decoder(config.model)
     initialize(decoder, config.model, config.seed)
-    slices = decoder.slices()
-    groups = [
-        {
-            "params": [p for n, p in decoder.named_parameters() if all(decays(s.name) for s in slices[n]) == wanted],
-            "weight_decay": decay,
-        }
-        for wanted, decay in ((True, config.optim.weight_decay), (False, 0.0))
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.optim.learning_rate, betas=(0.9, 0.95), fused=True)
+    optimizer = optimizer_of(config, decoder, decoder, "")
     tokens = config.train.global_batch_size * config.seq_length
 
     def step(batch: Batch) -> None:
@@ -81,6 +93,37 @@ def bare_step(config: RunConfig) -> Callable[[Batch], None]:
     return step
 
 
+def deepspeed_step(config: RunConfig, grid: Grid) -> Callable[[Batch], None]:
+    """The loop of DeepSpeed's documentation around the same module."""
+    import deepspeed
+
+    stage, count = config.parallel.zero_stage, config.num_micro_batches(1)
+    with construction(stage, "fp32", grid):
+        module = StageModule(config, divide(config.model, 1, 1, config.seq_length), TensorAxis())
+    with deepspeed.zero.GatheredParameters(list(module.parameters()), modifier_rank=0, enabled=stage == 3):
+        initialize(module.chunks[0], config.model, config.seed)
+    settings = {
+        "train_micro_batch_size_per_gpu": config.train.micro_batch_size,
+        "gradient_accumulation_steps": count,
+        "gradient_clipping": config.optim.gradient_clipping,
+        "zero_optimization": {"stage": stage},
+        "timers": {"throughput": {"enabled": False}},
+        "steps_per_print": 10**12,
+    }
+    optimizer = optimizer_of(config, module, module.chunks[0], "chunks.0.")
+    with redirect_stdout(StringIO()):
+        engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
+    tokens = config.train.global_batch_size * config.seq_length
+
+    def step(batch: Batch) -> None:
+        for part in batch.microbatches:
+            objective, *_ = engine(0, part.tokens_BT, part.targets_BT)
+            engine.backward(objective * (count / tokens))  # DeepSpeed divides by the number of micro-batches
+            engine.step()
+
+    return step
+
+
 def timed(step: Callable[[], object]) -> float:
     """Seconds of one call."""
     start = time.perf_counter()
@@ -88,33 +131,47 @@ def timed(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def alternating(config: RunConfig, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of the bare step and of the engine's, in turn."""
-    batch, bare, engine = batch_of(config), bare_step(config), Engine(config, torch.device("cpu"))
+def alternating(config: RunConfig, rounds: int) -> list[tuple[float, float, float]]:
+    """Seconds of the bare step, of DeepSpeed's and of the engine's, in turn."""
+    grid = Grid(Layout())
+    batch, bare, plain = batch_of(config), bare_step(config), deepspeed_step(config, grid)
+    engine = Engine(config, torch.device("cpu"), grid)
     engine.initialize()
 
-    def pair() -> tuple[float, float]:
-        return timed(lambda: bare(batch)), timed(lambda: engine.train_step(batch, 1e-4))
+    def one_round() -> tuple[float, float, float]:
+        return (
+            timed(lambda: bare(batch)),
+            timed(lambda: plain(batch)),
+            timed(lambda: engine.train_step(batch, 1e-4)),
+        )
 
-    pair(), pair()
-    return [pair() for _ in range(rounds)]
+    one_round(), one_round()
+    return [one_round() for _ in range(rounds)]
 
 
 def main(rounds: int, micro_batches: int) -> None:
-    """Measure every stage against the bare loop."""
+    """Measure every stage."""
     warnings.simplefilter("ignore")
     complete_environment(World())
     prepare(torch.device("cpu"))
     rows = []
     for stage in (0, 1, 2, 3):
-        pairs = alternating(config_of(stage, micro_batches), rounds)
-        plain, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = statistics.median(slower / faster for faster, slower in pairs)
-        rows.append({"ZeRO stage": stage, "bare loop (s)": plain, "engine (s)": ours, "engine / bare": ratio})
+        found = alternating(config_of(stage, micro_batches), rounds)
+        bare, plain, ours = (statistics.median(column) for column in zip(*found, strict=True))
+        rows.append(
+            {
+                "ZeRO stage": stage,
+                "bare loop (s)": bare,
+                "plain DeepSpeed (s)": plain,
+                "engine (s)": ours,
+                "engine / DeepSpeed": statistics.median(third / second for _, second, third in found),
+                "engine / bare": statistics.median(third / first for first, _, third in found),
+            }
+        )
     torch.distributed.destroy_process_group()
     model = config_of(0, micro_batches).model
     report(
-        "Training step through the engine against a bare PyTorch loop",
+        "Training step through the engine against plain DeepSpeed and a bare PyTorch loop",
         rows,
         parameters=num_parameters(model),
         rounds=rounds,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from gloo import Processes
 
@@ -12,6 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +46,15 @@ def two_processes() -> Iterator[Processes]:
 
 @pytest.fixture(scope="session")
 def four_processes() -> Iterator[Processes]:
-    """A group of four processes, shared by all tests of the session."""
+    """A group of four processes."""
     processes = Processes(4)
+    yield processes
+    processes.close()
+
+
+@pytest.fixture(scope="session")
+def eight_processes() -> Iterator[Processes]:
+    """A group of eight processes."""
+    processes = Processes(8)
     yield processes
     processes.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 import torch.distributed
@@ -11,17 +12,21 @@ from torch import Tensor
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.run import RunConfig
+from jp_llm.config.stages import divide
 from jp_llm.data.loader import Batch, Microbatch
-from jp_llm.engine.module import TrainedModule
-from jp_llm.engine.zero import ZeroEngine, construction
+from jp_llm.engine.module import StageModule, with_gradient
+from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
+from jp_llm.engine.pipeline.player import Player
+from jp_llm.engine.tied import TiedEmbedding
+from jp_llm.engine.zero import HookState, ZeroEngine, construction
 from jp_llm.model.init import initial_values
 from jp_llm.optim.groups import decays
-from jp_llm.parallel.slices import Piece, Slice, flat_pieces
+from jp_llm.parallel.grid import Grid
+from jp_llm.parallel.slices import Piece, flat_pieces
+from jp_llm.parallel.tensor import sum_gradients
 
 ReadPiece = Callable[[Piece, str], Tensor]
 """(piece, `weight` or a moment) -> its fp32 elements, flat."""
-
-_PREFIX = "decoder."
 
 
 def _largest_part(model: ModelConfig) -> int:
@@ -41,40 +46,60 @@ class StepResult:
     applied: bool
 
 
-class Engine:
-    """Data-parallel training of the whole model under any ZeRO stage."""
+@dataclass(frozen=True)
+class _UnderWay:
+    """A micro-batch between its forward and its backward pass through one chunk."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    received: Tensor | None
+    """Hidden states from the stage before."""
+    output: Tensor
+    """Hidden states, or the objective."""
+    hooks: HookState
+
+
+class Engine:
+    """Trains one stage of the model on this process, in step with all others: ZeRO x tensor x pipeline parallel."""
+
+    def __init__(self, config: RunConfig, device: torch.device, grid: Grid) -> None:
         """Every process calls this together; weights are undefined until `initialize` or `restore`."""
         self.config = config
-        stage, precision = config.parallel.zero_stage, config.train.precision
-        with construction(stage, precision):
-            module = TrainedModule(config)
-        self.slices: dict[str, tuple[Slice, ...]] = module.decoder.slices()
+        self.grid = grid
+        parallel, precision = config.parallel, config.train.precision
+        self._num_chunks = parallel.virtual_stages
+        stages = divide(config.model, parallel.pipeline, self._num_chunks, config.seq_length)
+        with construction(parallel.zero_stage, precision, grid):
+            module = StageModule(config, stages[grid.pipeline_rank :: parallel.pipeline], grid.tensor_axis)
+        self.placements = module.placements()
         no_decay = {
-            f"{_PREFIX}{name}" for name, slices in self.slices.items() if not all(decays(part.name) for part in slices)
+            name for name, placed in self.placements.items() if not all(decays(part.name) for part in placed.slices)
         }
-        if stage < 3:
+        if parallel.zero_stage < 3:
             module.to(device)
         if config.train.compile:
-            module.decoder.compile_blocks()
+            module.compile_blocks()
+        sum_gradients(module, self.placements)
         self.zero = ZeroEngine(
             module,
-            zero_stage=stage,
+            grid,
+            self.placements,
+            parallel=parallel,
             precision=precision,
             optim=config.optim,
             no_decay=no_decay,
             micro_batch_size=config.train.micro_batch_size,
-            block_parameters=_largest_part(config.model),
+            block_parameters=_largest_part(config.model) // parallel.tensor,
         )
-        self.data_parallel_size = torch.distributed.get_world_size()
+        vocabulary_rows = config.model.padded_vocab_size // parallel.tensor
+        self._tied = TiedEmbedding(module, self.zero, (vocabulary_rows, config.model.hidden_size))
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._player = Player(grid, self._num_chunks, self.zero.device, dtype)
 
     def initialize(self) -> None:
         """Set the weights of step 0: a function of seed and parameter name, the same under every layout."""
         for piece, state in self.state():
             values = initial_values(piece.part, self.config.model, self.config.seed)
             state["weight"].copy_(values.reshape(-1)[piece.start : piece.stop])
-        self.zero.publish_weights()
+        self._publish_weights()
 
     def restore(self, read: ReadPiece, applied_updates: int) -> None:
         """Set weights and moments from elsewhere."""
@@ -82,61 +107,132 @@ class Engine:
             for kind, tensor in state.items():
                 tensor.copy_(read(piece, kind))
         self.zero.applied_updates = applied_updates
+        self._publish_weights()
+
+    def _publish_weights(self) -> None:
         self.zero.publish_weights()
+        self._tied.publish()
 
     def state(self) -> Iterator[tuple[Piece, dict[str, Tensor]]]:
         """The fp32 state that this process holds, as views, piece by piece of canonical parameters."""
-        for fragment in self.zero.fragments():
-            slices = self.slices[fragment.parameter.removeprefix(_PREFIX)]
-            begin = 0
-            for piece in flat_pieces(slices, fragment.start, fragment.stop):
-                yield piece, {kind: whole[begin : begin + piece.size] for kind, whole in fragment.state.items()}
-                begin += piece.size
+        for _, piece, state in self._pieces():
+            yield piece, state
 
     def owned_state(self) -> Iterator[tuple[Piece, dict[str, Tensor]]]:
         """The part of `state` that this process saves; over all processes it is the whole model exactly once."""
-        replicated = self.zero.zero_stage == 0
-        if not replicated or torch.distributed.get_rank() == 0:
-            yield from self.state()
+        if self.zero.zero_stage == 0 and self.grid.data_rank > 0:
+            return
+        for parameter, piece, state in self._pieces():
+            if self.placements[parameter].owned:
+                yield piece, state
+
+    def _pieces(self) -> Iterator[tuple[str, Piece, dict[str, Tensor]]]:
+        for fragment in self.zero.fragments():
+            begin = 0
+            for piece in flat_pieces(self.placements[fragment.parameter].slices, fragment.start, fragment.stop):
+                state = {kind: whole[begin : begin + piece.size] for kind, whole in fragment.state.items()}
+                yield fragment.parameter, piece, state
+                begin += piece.size
 
     def train_step(self, batch: Batch, learning_rate: float) -> StepResult:
-        """One update on one global batch, of which `batch` is this process's part."""
+        """One update on one global batch, of which `batch` is the part of this process's data-parallel rank."""
         micro_batches = batch.microbatches
-        num_tokens = sum(micro_batch.targets_BT.numel() for micro_batch in micro_batches) * self.data_parallel_size
+        data_parallel_size = self.grid.layout.data
+        num_tokens = sum(micro_batch.targets_BT.numel() for micro_batch in micro_batches) * data_parallel_size
         sums = torch.zeros(2, dtype=torch.float64, device=self.zero.device)
-        for micro_batch in micro_batches:
-            objective, loss, z_loss = self._run(
-                micro_batch.tokens_BT, micro_batch.targets_BT, micro_batch.document_ids_BT
-            )
-            sums += torch.stack((loss, z_loss)).double()
-            # The reduction over data parallel is a mean of the processes' sums.
-            self.zero.backward(objective * (self.data_parallel_size / num_tokens))
+        under_way: dict[tuple[int, int], _UnderWay] = {}
+
+        def forward(chunk: int, number: int, received: Tensor | None) -> Tensor | None:
+            micro_batch = micro_batches[number]
+            if received is not None:
+                received.requires_grad_()
+            output = self._run(chunk, received, micro_batch.tokens_BT, micro_batch.targets_BT, micro_batch)
+            sent: Tensor | None = None
+            if isinstance(output, tuple):
+                objective, loss, z_loss = output
+                sums.add_(torch.stack((loss, z_loss)).double())
+                # The reduction over data parallel is a mean of the processes' sums.
+                output = objective * (data_parallel_size / num_tokens)
+            else:
+                sent = output.detach()
+            under_way[chunk, number] = _UnderWay(received, output, self.zero.hook_state())
+            return sent
+
+        def backward(chunk: int, number: int, gradient: Tensor | None) -> Tensor | None:
+            held = under_way.pop((chunk, number))
+            self.zero.backward(held.output if gradient is None else with_gradient(held.output, gradient), held.hooks)
+            return None if held.received is None else held.received.grad
+
+        actions = schedule(self.grid.layout.pipeline, len(micro_batches), self._num_chunks)[self.grid.pipeline_rank]
+        shape = self._hidden_shape(micro_batches[0].tokens_BT)
+        self._player.play(actions, hidden_shape=shape, forward=forward, backward=backward)
+        self._tied.collect()
         grad_norm, applied = self.zero.step(learning_rate)
-        torch.distributed.all_reduce(sums)
-        loss_sum, z_loss_sum = sums.tolist()
+        self._tied.publish()
+        loss_sum, z_loss_sum = self._over_all_processes(sums).tolist()
         return StepResult(loss_sum / num_tokens, z_loss_sum / num_tokens, grad_norm, applied)
 
     @torch.no_grad()
     def summed_losses(self, micro_batches: Sequence[Microbatch]) -> float:
         """Loss in nats, summed over the tokens of all processes' micro-batches whose targets are not ignored.
 
-        Every process must pass as many: under ZeRO-3 a forward pass is a collective.
+        Every process must pass as many, of the same shapes over the data axis: a forward pass is a collective.
         """
-        total = torch.zeros((), dtype=torch.float64, device=self.zero.device)
+        total = torch.zeros(1, dtype=torch.float64, device=self.zero.device)
+
+        def take(output: tuple[Tensor, ...]) -> None:
+            total.add_(output[1].double())
+
         for micro_batch in micro_batches:
-            _, loss, _ = self._run(micro_batch.tokens_BT, micro_batch.targets_BT, micro_batch.document_ids_BT)
-            total += loss.double()
-        torch.distributed.all_reduce(total)
-        return float(total)
+            self._forward_only(micro_batch, micro_batch.targets_BT, take)
+        return float(self._over_all_processes(total))
 
     @torch.no_grad()
     def next_token_logits(self, tokens_BT: Tensor, positions_B: Tensor) -> Tensor:
         """[B, V] fp32 logits of what follows position `positions_B[b]` of row b; called by every process alike."""
-        (logits_BV,) = self._run(tokens_BT, positions_B, None)
+        assert self.config.model.vocab_size is not None
+        # A sequence is divided over the tensor axis; what is added on the right changes nothing to its left.
+        missing = -tokens_BT.shape[1] % self.grid.layout.tensor
+        tokens_BT = torch.nn.functional.pad(tokens_BT, (0, missing))
+        logits_BV = torch.empty(len(tokens_BT), self.config.model.vocab_size, device=self.zero.device)
+        self._forward_only(
+            Microbatch(tokens_BT, tokens_BT, None), positions_B, lambda output: logits_BV.copy_(output[0])
+        )
+        if self.grid.layout.pipeline > 1:
+            torch.distributed.broadcast(logits_BV, self.grid.pipeline_ranks[-1], group=self.grid.pipeline_group)
         return logits_BV
 
-    def _run(self, tokens_BT: Tensor, wanted: Tensor, document_ids_BT: Tensor | None) -> tuple[Tensor, ...]:
-        device = self.zero.device
-        moved = [None if t is None else t.to(device, non_blocking=True) for t in (tokens_BT, wanted, document_ids_BT)]
-        result: tuple[Tensor, ...] = self.zero.forward(*moved)
+    def _forward_only(self, micro_batch: Microbatch, wanted: Tensor, take: Callable[[tuple[Tensor, ...]], Any]) -> None:
+        """Run one micro-batch through all stages; `take` gets the result on the last one."""
+
+        def forward(chunk: int, _: int, received: Tensor | None) -> Tensor | None:
+            output = self._run(chunk, received, micro_batch.tokens_BT, wanted, micro_batch)
+            if isinstance(output, tuple):
+                take(output)
+                return None
+            return output
+
+        actions = forward_only(self.grid.layout.pipeline, 1, self._num_chunks)[self.grid.pipeline_rank]
+        self._player.play(actions, hidden_shape=self._hidden_shape(micro_batch.tokens_BT), forward=forward)
+
+    def _run(
+        self, chunk: int, received: Tensor | None, tokens_BT: Tensor, wanted: Tensor, micro_batch: Microbatch
+    ) -> Tensor | tuple[Tensor, ...]:
+        x = tokens_BT if received is None else received
+        moved = (
+            None if each is None else each.to(self.zero.device, non_blocking=True)
+            for each in (x, wanted, micro_batch.document_ids_BT)
+        )
+        result: Tensor | tuple[Tensor, ...] = self.zero.forward(chunk, *moved)
         return result
+
+    def _hidden_shape(self, tokens_BT: Tensor) -> tuple[int, int, int]:
+        rows, length = tokens_BT.shape
+        return rows, length // self.grid.layout.tensor, self.config.model.hidden_size
+
+    def _over_all_processes(self, sums: Tensor) -> Tensor:
+        """What the last stages found, summed over data parallel; the ranks of a tensor axis have all found the same."""
+        if not self.grid.is_last_stage or self.grid.tensor_rank > 0:
+            sums.zero_()
+        torch.distributed.all_reduce(sums)
+        return sums

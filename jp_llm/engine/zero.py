@@ -1,14 +1,17 @@
-"""One DeepSpeed engine around one module, and the only file that knows DeepSpeed's insides.
+"""One DeepSpeed engine around the module of one process, and the only file that knows DeepSpeed's insides.
 
-Checked with DeepSpeed 0.19.8. What is private to it and used here stands in `_BUCKETED` and `_PARTITIONED`, besides
-`_hp_mapping` of a parameter; `_check_private_fields` compares at start-up, so that an upgrade fails with words and not
-with wrong gradients.
+Every pipeline stage has such an engine of its own. DeepSpeed expects one forward pass, one backward pass, and so on;
+a pipeline has several micro-batches under way, and what that breaks is mended here (each place says how).
+
+Checked with DeepSpeed 0.19.8. What is private to it and used here stands in `_BUCKETED`, `_PARTITIONED` and
+`_OF_PARAMETERS`; `_check` compares at start-up, and that all processes agree on what they are about to do together, so
+that an upgrade fails with words and not with wrong gradients.
 """
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Literal
@@ -16,9 +19,14 @@ from typing import Any, Literal
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from jp_llm.config.optim import OptimConfig
+from jp_llm.config.parallel import ParallelConfig
+from jp_llm.parallel.grid import Grid
+from jp_llm.parallel.tensor import Placement
 
+CHECKED_VERSION = "0.19.8"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 _BUCKETED = [
@@ -37,7 +45,14 @@ _PARTITIONED = [
     "checkpoint_event_prologue",
     "checkpoint_event_epilogue",
     "_reassign_or_swap_out_partitioned_parameters",
+    "grad_partitions_flat_buffer",
+    "parameter_offload",
+    "clear_backward_seen_flag",
 ]
+_OF_PARAMETERS = ["ds_status", "ds_active_sub_modules", "ds_numel", "all_gather_coalesced"]
+
+_PINNED = -1
+"""Stands in `ds_active_sub_modules` for a module that never ends: DeepSpeed releases no parameter that is in use."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +73,18 @@ def prepare(device: torch.device) -> None:
     # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
     import deepspeed
+    from deepspeed.runtime.zero import partitioned_param_coordinator
 
     # Without this its start probes for compilers and may build an operator.
     deepspeed.ops.__compatible_ops__ = {}
+    # Stage 3 compares the order of modules with process 0 of the world, which may hold other layers than this one, and
+    # may be waiting for its hidden states. `_check` compares what must be equal, among those for whom it must be.
+    partitioned_param_coordinator.assert_ints_same_as_other_ranks = lambda numbers: None
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
 
 
-def construction(zero_stage: int, precision: str) -> AbstractContextManager[Any]:
+def construction(zero_stage: int, precision: str, grid: Grid) -> AbstractContextManager[Any]:
     """Context in which the module is built: under ZeRO-3 each parameter is divided as soon as it exists."""
     if zero_stage < 3:
         return nullcontext()
@@ -75,21 +94,29 @@ def construction(zero_stage: int, precision: str) -> AbstractContextManager[Any]
     config: dict[str, Any] = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": {"stage": 3}}
     if precision == "bf16":
         config["bf16"] = {"enabled": True}
-    return deepspeed.zero.Init(config_dict_or_path=config, mem_efficient_linear=False)  # type: ignore[no-any-return]
+    return deepspeed.zero.Init(  # type: ignore[no-any-return]
+        data_parallel_group=grid.data_group, config_dict_or_path=config, mem_efficient_linear=False
+    )
+
+
+HookState = dict[nn.Module, int]
+"""What DeepSpeed counts per module between a forward pass and its backward pass."""
 
 
 class ZeroEngine:
-    """Trains `module`, whose forward returns a differentiable scalar first.
+    """Trains `module`, whose forward returns one tensor, or a tuple with a differentiable scalar first.
 
-    Gradients accumulate over any number of `backward` calls; `step` reduces them over data parallel (a mean), clips,
-    and updates fp32 weights.
+    Gradients accumulate over any number of `backward` calls, of which several may be owed at a time; `step` reduces
+    them over data parallel (a mean), clips by the norm over all processes, and updates fp32 weights.
     """
 
     def __init__(
         self,
         module: nn.Module,
+        grid: Grid,
+        placements: Mapping[str, Placement],
         *,
-        zero_stage: Literal[0, 1, 2, 3],
+        parallel: ParallelConfig,
         precision: Literal["bf16", "fp32"],
         optim: OptimConfig,
         no_decay: set[str],
@@ -98,15 +125,22 @@ class ZeroEngine:
     ) -> None:
         """
         Args:
+            placements: of every parameter of `module`, by name.
             no_decay: names of the module parameters that weight decay spares.
             block_parameters: size of the largest part that is gathered at once under stage 3.
         """
         import deepspeed
 
         # Stage 0 in bf16 would run a real optimizer step during set-up and accumulate in bf16; stage 1 is exact.
-        self.zero_stage = 1 if zero_stage == 0 and precision == "bf16" else zero_stage
+        self.zero_stage = 1 if parallel.zero_stage == 0 and precision == "bf16" else parallel.zero_stage
         self.precision = precision
+        self.grid = grid
         self.clipping = optim.gradient_clipping
+        self._offloads = parallel.offload_optimizer
+        self._placements = placements
+        for name, parameter in module.named_parameters():
+            # DeepSpeed's norm counts a parameter where this is set, and on tensor-parallel rank 0.
+            parameter.tensor_model_parallel = placements[name].owned  # type: ignore[attr-defined]
         decay = [p for name, p in module.named_parameters() if name not in no_decay]
         spared = [p for name, p in module.named_parameters() if name in no_decay]
         optimizer = torch.optim.AdamW(
@@ -122,13 +156,22 @@ class ZeroEngine:
                 model=module,
                 optimizer=optimizer,
                 config=self._deepspeed_config(micro_batch_size, block_parameters),
+                mpu=grid,
                 dist_init_required=False,
             )
         self._torch_optimizer = optimizer if self.zero_stage == 0 else self.optimizer.optimizer
         if self.zero_stage == 0:
             self.engine.enable_backward_allreduce = False  # `_plain_step` reduces, and only once
-        self._check_private_fields()
+        self._check()
         self._create_moments()
+        # DeepSpeed learns from one forward and one backward pass in turn what to gather when. With several under way
+        # it would learn and forget without end, and weights that stay need no order: its hook, which starts this at
+        # every forward pass, goes.
+        self._several_under_way = grid.layout.pipeline > 1
+        self._stays_gathered = self.zero_stage == 3 and parallel.gather_policy == "per_step"
+        if self.zero_stage == 3 and (self._several_under_way or self._stays_gathered):
+            self.optimizer.parameter_offload.fwd_pre_hook.remove()
+        self._gather_for_step()
 
     @property
     def device(self) -> torch.device:
@@ -139,8 +182,24 @@ class ZeroEngine:
         """Run the module."""
         return self.engine(*args)
 
-    def backward(self, objective: Tensor) -> None:
+    def hook_state(self) -> HookState:
+        """To be taken after a forward pass and given to its backward pass, where others happen in between.
+
+        Under stage 3 DeepSpeed counts in each module how many gradients are to come before its weights may go. The
+        next forward pass resets that count; without it the weights of the whole stage would stay until the end.
+        """
+        if self.zero_stage < 3 or not self._several_under_way:
+            return {}
+        return {module: getattr(module, "ds_grads_remaining", 0) for module in self.engine.module.modules()}
+
+    def backward(self, objective: Tensor, hooks: HookState | None = None) -> None:
         """Accumulate the gradients of `objective`."""
+        if self.zero_stage > 0:
+            # DeepSpeed does this at the start of a forward pass, and takes a backward pass without one in between for
+            # a part of the last: under stage 3 its gradients would replace those that are there.
+            self.optimizer.clear_backward_seen_flag()
+        for module, count in (hooks or {}).items():
+            module.ds_grads_remaining = count  # type: ignore[assignment]
         self.engine.backward(objective)
 
     def step(self, learning_rate: float) -> tuple[float, bool]:
@@ -157,14 +216,45 @@ class ZeroEngine:
         self.engine.step()
         applied = bool(self.engine.was_step_applied())
         norm = self.engine.get_global_grad_norm()
+        if self.zero_stage == 3:
+            # Stage 3 takes the first backward pass of a step as the first for every parameter, and replaces gradients
+            # by it; but a pass through one chunk brings those of that chunk alone.
+            self.optimizer.grad_partitions_flat_buffer.zero_()
+            self._gather_for_step()
         return (float(norm) if applied else float("nan")), applied
+
+    @contextmanager
+    def whole(self, parameter: Tensor) -> Iterator[Tensor]:
+        """The values of a parameter of the module, [its shape]; every process of the data axis calls this together."""
+        if self.zero_stage < 3 or self._stays_gathered:
+            yield parameter.detach()
+            return
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters([parameter]):
+            yield parameter.detach()
+
+    def _gather_for_step(self) -> None:
+        """Under `gather: per_step`, fetch all weights in one go and let DeepSpeed think that they are in use."""
+        if not self._stays_gathered:
+            return
+        from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+
+        parameters = [p for p in self.engine.module.parameters() if p.ds_status == ZeroParamStatus.NOT_AVAILABLE]
+        if parameters:
+            parameters[0].all_gather_coalesced(parameters).wait()
+        for parameter in self.engine.module.parameters():
+            parameter.ds_active_sub_modules.add(_PINNED)
 
     def _plain_step(self) -> tuple[float, bool]:
         # DeepSpeed reports no norm and applies a NaN at stage 0, so reduction and clipping are done here.
-        if torch.distributed.get_world_size() > 1:
+        if self.grid.layout.data > 1:
             self.engine.buffered_allreduce_fallback()
-        gradients = [p.grad for p in self.engine.module.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        named = self.engine.module.named_parameters()
+        gradients = [p.grad for name, p in named if p.grad is not None and self._placements[name].owned]
+        squares = torch.nn.utils.get_total_norm(gradients).square().reshape(1)
+        torch.distributed.all_reduce(squares, group=self.grid.model_group)
+        norm = squares.sqrt()[0]
         applied = bool(torch.isfinite(norm))
         if applied:
             if self.clipping > 0:
@@ -194,6 +284,7 @@ class ZeroEngine:
             for index in range(len(self.optimizer.fp16_groups)):
                 self.optimizer._reassign_or_swap_out_partitioned_parameters(index)
             self.optimizer.checkpoint_event_epilogue()
+            self._gather_for_step()
         elif hasattr(self.optimizer, "update_lp_params"):
             self.optimizer.update_lp_params()
         elif self.zero_stage > 0:
@@ -218,6 +309,8 @@ class ZeroEngine:
             # One flat tensor per parameter group, so that every process has the same number of groups.
             "sub_group_size": 10**12,
         }
+        if self._offloads:
+            zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         if self.zero_stage == 2:
             zero["use_multi_rank_bucket_allreduce"] = False
         if self.zero_stage == 3:
@@ -233,6 +326,7 @@ class ZeroEngine:
             "gradient_clipping": 0.0 if self.zero_stage == 0 else self.clipping,
             "zero_optimization": zero,
             "zero_allow_untested_optimizer": False,
+            "zero_force_ds_cpu_optimizer": False,
             "timers": {"throughput": {"enabled": False}},
             "steps_per_print": 10**12,
         }
@@ -268,7 +362,7 @@ class ZeroEngine:
 
     def _partitioned(self, parameter: Any) -> tuple[int, Tensor, Any, int] | None:
         group, offset, capacity = self.optimizer.grad_position[self.optimizer.get_param_id(parameter)]
-        start = min(capacity * torch.distributed.get_rank(), parameter.ds_numel)
+        start = min(capacity * self.grid.data_rank, parameter.ds_numel)
         size = min(start + capacity, parameter.ds_numel) - start
         if size == 0:
             return None
@@ -290,24 +384,35 @@ class ZeroEngine:
             allgather_bucket_size=zero.allgather_bucket_size,
         )
 
-    def _check_private_fields(self) -> None:
+    def _check(self) -> None:
         import deepspeed
 
-        needed = {
-            0: [],
-            1: ["update_lp_params"] if self.precision == "bf16" else _BUCKETED,
-            2: _BUCKETED,
-            3: _PARTITIONED,
-        }[self.zero_stage]
-        missing = [name for name in needed if not hasattr(self.optimizer, name)]
-        expected = "BF16_Optimizer" if self.precision == "bf16" and self.zero_stage == 1 else None
-        if missing or (expected and type(self.optimizer).__name__ != expected):
+        parameters = dict(self.engine.module.named_parameters())
+        bf16_stage_1 = self.precision == "bf16" and self.zero_stage == 1 and not self._offloads
+        needed = {0: [], 1: ["update_lp_params"] if bf16_stage_1 else _BUCKETED, 2: _BUCKETED, 3: _PARTITIONED}
+        found = [name for name in needed[self.zero_stage] if not hasattr(self.optimizer, name)]
+        of_parameters = {0: [], 1: ["_hp_mapping"], 2: ["_hp_mapping"], 3: _OF_PARAMETERS}[self.zero_stage]
+        found += [name for name in of_parameters if not all(hasattr(p, name) for p in parameters.values())]
+        if self.zero_stage == 3 and not hasattr(self.optimizer.parameter_offload, "fwd_pre_hook"):
+            found.append("parameter_offload.fwd_pre_hook")
+        if found or (bf16_stage_1 and type(self.optimizer).__name__ != "BF16_Optimizer"):
             raise RuntimeError(
-                f"DeepSpeed {deepspeed.__version__} is not the version this engine was checked with (0.19.8): "
-                f"{type(self.optimizer).__name__} lacks {missing}; install deepspeed==0.19.8"
+                f"DeepSpeed {deepspeed.__version__} is not the version this engine was checked with "
+                f"({CHECKED_VERSION}): {type(self.optimizer).__name__} lacks {found}; "
+                f"install deepspeed=={CHECKED_VERSION}"
             )
-        masters = self._flat_masters()
-        if self.zero_stage in (1, 2) and not all(hasattr(p, "_hp_mapping") for p in self.engine.module.parameters()):
-            raise RuntimeError(f"DeepSpeed {deepspeed.__version__} links no fp32 state to parameters; install 0.19.8")
-        if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in masters):
+        if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in self._flat_masters()):
             raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")
+        # Each of these differences would make processes wait for each other, or add what does not belong together.
+        _agree("parameter groups", len(self._torch_optimizer.param_groups), self.grid.model_group)
+        shapes = [(name, getattr(p, "ds_numel", p.numel())) for name, p in parameters.items()]
+        _agree("parameters", shapes, self.grid.data_group)
+
+
+def _agree(what: str, value: Any, group: ProcessGroup) -> None:
+    """Every process of the group must have the same value."""
+    values: list[Any] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(values, value, group=group)
+    different = [other for other in values if other != value]
+    if different:
+        raise RuntimeError(f"{what} differ between processes: {value} here, {different[0]} elsewhere; this is a bug")

@@ -62,7 +62,7 @@ class _ScatterSequence(torch.autograd.Function):
         return _gathered(grad_BSD, ctx.axis), None
 
 
-# The collectives join and cut along a new first dimension. With one row the transpositions below copy nothing.
+# Collectives join and cut the first dimension. With one row the transpositions below copy nothing.
 
 
 def _gathered(x_BSD: Tensor, axis: TensorAxis) -> Tensor:
@@ -74,7 +74,7 @@ def _scattered(x_BTD: Tensor, axis: TensorAxis) -> Tensor:
     parts = x_BTD.view(B, axis.size, T // axis.size, D).transpose(0, 1).contiguous()
     sum_BSD = torch.empty_like(parts[0])
     if not x_BTD.is_meta:
-        torch.distributed.reduce_scatter_tensor(sum_BSD, parts, group=axis.group)
+        torch.distributed.reduce_scatter_tensor(sum_BSD, parts.flatten(0, 1), group=axis.group)
     return sum_BSD
 
 
@@ -82,5 +82,5 @@ def _all_gather(x: Tensor, axis: TensorAxis) -> Tensor:
     """[...] -> [size, ...]."""
     gathered = x.new_empty(axis.size, *x.shape)
     if not x.is_meta:
-        torch.distributed.all_gather_into_tensor(gathered, x.contiguous(), group=axis.group)
+        torch.distributed.all_gather_into_tensor(gathered.flatten(0, 1), x.contiguous(), group=axis.group)
     return gathered

@@ -7,11 +7,8 @@ import torch.distributed
 from torch.distributed import ProcessGroup
 
 from jp_llm.config.layout import Layout
+from jp_llm.parallel.channels import channels
 from jp_llm.parallel.tensor import TensorAxis
-
-CHANNELS = ("forward", "backward", "tied")
-"""Traffic between pipeline stages. Each kind has a communicator of its own, in which every pair of stages talks in one
-direction at a time and in one order: on NCCL, two directions in one communicator can wait for each other."""
 
 
 class Grid:
@@ -49,9 +46,9 @@ class Grid:
         self.pipeline_group = self._group(columns)
         self.channels: dict[str, ProcessGroup] = {}
         if layout.pipeline > 1:
-            # From the last stage to the first and back runs only what virtual stages exchange.
-            wraps = tuple(f"{name}_wrap" for name in ("forward", "backward")) if virtual_stages > 1 else ()
-            self.channels = {name: self._group(columns) for name in (*CHANNELS, *wraps)}
+            # Between the ends of the model travels besides the gradient of a weight that both share.
+            names = (*channels(layout.pipeline, virtual_stages), "tied")
+            self.channels = {name: self._group(columns) for name in names}
         self.tensor_axis = TensorAxis(
             rank=self.tensor_rank,
             size=layout.tensor,

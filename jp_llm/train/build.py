@@ -12,6 +12,7 @@ from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
 from jp_llm.optim.schedule import build_schedule
+from jp_llm.parallel.grid import Grid
 from jp_llm.runtime.env import World, complete_environment
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer
@@ -40,8 +41,13 @@ def run(preflight: Preflight) -> None:
 def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
+    grid = Grid(
+        config.parallel.layout(world.size),
+        key_value_heads=config.model.key_value_heads,
+        virtual_stages=config.parallel.virtual_stages,
+    )
     saver = Saver(preflight)
-    engine = Engine(config, device)
+    engine = Engine(config, device, grid)
     state = saver.restore(engine)
     if state is None:
         state = TrainState()
@@ -57,8 +63,8 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         preflight.train_data,
         global_batch_size=config.train.global_batch_size,
         micro_batch_size=config.train.micro_batch_size,
-        data_parallel_rank=world.rank,
-        data_parallel_size=world.size,
+        data_parallel_rank=grid.data_rank,
+        data_parallel_size=grid.layout.data,
         consumed_samples=state.consumed_samples,
         prefetch_steps=config.data.prefetch_steps,
         document_mask=config.model.document_mask,

@@ -10,7 +10,7 @@ from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.model.loss import IGNORED
-from jp_llm.runtime.env import World
+from jp_llm.parallel.grid import Grid
 from jp_llm.train.preflight import Preflight
 
 
@@ -29,7 +29,7 @@ def evaluate(engine: Engine, preflight: Preflight) -> dict[str, Any]:
     total_characters = total_bytes = total_loss = total_tokens = 0.0
     for source in preflight.evaluated_sources:
         windows = dataset.evaluation_samples(source, config.train.eval_samples)
-        loss_sum = engine.summed_losses(_micro_batches(torch.from_numpy(windows), config, preflight.world, bos_id))
+        loss_sum = engine.summed_losses(_micro_batches(torch.from_numpy(windows), config, engine.grid, bos_id))
         tokens = len(windows) * config.seq_length
         split_tokens = manifest.tokens("validation", source)
         characters = tokens * manifest.characters("validation", source) / split_tokens
@@ -52,11 +52,11 @@ def _measures(loss_sum: float, tokens: float, characters: float, num_bytes: floa
     }
 
 
-def _micro_batches(windows: Tensor, config: RunConfig, world: World, bos_id: int | None) -> list[Microbatch]:
-    """This process's share of `windows` [N, T + 1]; every process gets as many, filled up with ignored targets."""
+def _micro_batches(windows: Tensor, config: RunConfig, grid: Grid, bos_id: int | None) -> list[Microbatch]:
+    """This data-parallel rank's share of `windows` [N, T + 1]; each gets as many, filled up with ignored targets."""
     size = config.train.micro_batch_size
-    share = math.ceil(len(windows) / world.size)
-    own = windows[world.rank * share : (world.rank + 1) * share]
+    share = math.ceil(len(windows) / grid.layout.data)
+    own = windows[grid.data_rank * share : (grid.data_rank + 1) * share]
     found = []
     for start in range(0, share, size):
         part = own[start : start + size]

@@ -7,14 +7,16 @@ through all stages, then chunk 1 from the first stage again, and so on.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+from jp_llm.parallel.channels import Kind, channel
 
 
 @dataclass(frozen=True)
 class Action:
     """Forward or backward of one micro-batch through one chunk of the stage that owns the list."""
 
-    kind: Literal["forward", "backward"]
+    kind: Kind
     chunk: int
     micro_batch: int
 
@@ -27,7 +29,7 @@ class Edge(NamedTuple):
 
     low: int
     channel: str
-    """Key of `Grid.channels`: the kind of the action, with `_wrap` between the last stage and the first."""
+    """Key of `Grid.channels`."""
 
 
 def edges(action: Action, stage: int, num_stages: int, num_chunks: int) -> tuple[Edge | None, Edge | None]:
@@ -37,7 +39,7 @@ def edges(action: Action, stage: int, num_stages: int, num_chunks: int) -> tuple
     def edge(low: int) -> Edge | None:
         if not 0 <= low < num_chunks * num_stages - 1:
             return None
-        return Edge(low, action.kind + ("_wrap" if low % num_stages == num_stages - 1 else ""))
+        return Edge(low, channel(action.kind, low % num_stages, num_stages))
 
     below, above = edge(virtual - 1), edge(virtual)
     return (below, above) if action.kind == "forward" else (above, below)
@@ -119,7 +121,7 @@ def _needs(action: Action, stage: int, num_stages: int, num_chunks: int) -> Iter
 def _check_completeness(
     actions_by_stage: Sequence[Sequence[Action]], num_micro_batches: int, num_chunks: int, with_backward: bool
 ) -> None:
-    kinds: tuple[Literal["forward", "backward"], ...] = ("forward", "backward") if with_backward else ("forward",)
+    kinds: tuple[Kind, ...] = ("forward", "backward") if with_backward else ("forward",)
     wanted = {
         Action(kind, chunk, micro_batch)
         for kind in kinds
@@ -143,14 +145,14 @@ def _check_message_order(actions_by_stage: Sequence[Sequence[Action]], num_chunk
     for stage, actions in enumerate(actions_by_stage):
         for action in actions:
             source, target = edges(action, stage, num_stages, num_chunks)
-            for edge, messages in ((source, received), (target, sent)):
+            for edge, lists in ((source, received), (target, sent)):
                 if edge is not None:
-                    messages[edge.channel, edge.low % num_stages].append((edge.low, action.micro_batch))
-    for (channel, low), messages_out in sent.items():
-        for written, read in zip(messages_out, received[channel, low], strict=True):
+                    lists[edge.channel, edge.low % num_stages].append((edge.low, action.micro_batch))
+    for (name, low), messages in sent.items():
+        for written, read in zip(messages, received[name, low], strict=True):
             if written != read:
                 raise ValueError(
-                    f"channel {channel} between stages {low} and {(low + 1) % num_stages}: micro-batch {written[1]} of "
+                    f"channel {name} between stages {low} and {(low + 1) % num_stages}: micro-batch {written[1]} of "
                     f"virtual stage {written[0]} is sent where micro-batch {read[1]} of {read[0]} is expected"
                 )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed import Work
 
 from jp_llm.engine.pipeline.actions import Action, Edge, edges
+from jp_llm.parallel.channels import channel, links
 from jp_llm.parallel.grid import Grid
 
 Forward = Callable[[int, int, Tensor | None], Tensor | None]
@@ -34,7 +35,8 @@ class Player:
     since NCCL has none: each is known by its place in the order of its channel, which `actions.check` proves equal on
     both ends; so gloo in the tests is as strict as NCCL.
 
-    After an exception the channels hold messages that nobody reads: the process group is of no further use.
+    All stages of a pipeline make theirs at the same time. After an exception the channels hold messages that nobody
+    reads: the process group is of no further use.
 
     Args:
         num_chunks: parts of the model on every stage (virtual stages).
@@ -52,6 +54,7 @@ class Player:
         self._sending: deque[_Message] = deque()
         self._passed: dict[tuple[Edge, int], Tensor] = {}
         self._waits: list[_Wait] = []
+        self._connect()
 
     @property
     def waited_seconds(self) -> float:
@@ -93,6 +96,20 @@ class Player:
                 self._send(target, action, result)
         while self._sending:
             self._wait(self._sending.popleft().work)
+
+    def _connect(self) -> None:
+        """Send one number over each link, link by link: NCCL connects two processes at their first message and stops
+        the host until both have come to it, which inside a schedule would be somewhere else on each of them."""
+        ranks = self._grid.pipeline_ranks
+        number = torch.zeros(1, dtype=self._dtype, device=self._device)
+        for kind, lower in links(len(ranks), self._num_chunks):
+            group = self._grid.channels[channel(kind, lower, len(ranks))]
+            ends = ranks[lower], ranks[(lower + 1) % len(ranks)]
+            source, target = ends if kind == "forward" else ends[::-1]
+            if self._grid.rank == source:
+                torch.distributed.send(number, target, group=group)
+            elif self._grid.rank == target:
+                torch.distributed.recv(number, source, group=group)
 
     def _edges(self, action: Action) -> tuple[Edge | None, Edge | None]:
         return edges(action, self._grid.pipeline_rank, self._grid.layout.pipeline, self._num_chunks)

@@ -88,8 +88,8 @@ def actions(text: str) -> tuple[Action, ...]:
         ),
         (("F0 F0 F1 B0 B1", "F0 B0 F1 B1"), "stage 0: forward of micro-batch 0 in chunk 0 stands 2 times"),
         (("F0 F1 B0 B1 F2", "F0 B0 F1 B1"), "stage 0: forward of micro-batch 2 in chunk 0 stands 1 times"),
-        (("F0 F1 B0 B1", "F1 B1 F0 B0"), "channel forward between stages 0 and 1: micro-batch 0"),
-        (("F0 F1 B0 B1", "F0 F1 B1 B0"), "channel backward between stages 0 and 1: micro-batch 1"),
+        (("F0 F1 B0 B1", "F1 B1 F0 B0"), "channel forward_even between stages 0 and 1: micro-batch 0"),
+        (("F0 F1 B0 B1", "F0 F1 B1 B0"), "channel backward_even between stages 0 and 1: micro-batch 1"),
         (
             ("F0 B0 F1 B1", "F0 F1 B0 B1"),
             "waits for another: stage 0 before backward.* 0.*; stage 1 before forward.* 1",
