@@ -28,9 +28,9 @@ from jp_llm.engine.pipeline.player import Player
 from jp_llm.parallel.grid import Grid
 
 HIDDEN_SHAPE = (2, 256, 512)
-UNIT_SECONDS = 0.02
+UNIT_SECONDS = 0.04
 """A forward of one micro-batch through one whole stage, where stages sleep."""
-UNIT_PRODUCTS = 24
+UNIT_PRODUCTS = 14
 """The same in products of two 512 x 512 matrices (about as long on one core), where they work."""
 
 
@@ -79,18 +79,13 @@ def step(player: Player, grid: Grid, case: Case, work: Callable[[float], None]) 
 
         return timed
 
-    actions = schedule(*case_sizes(case))[grid.pipeline_rank]
+    actions = schedule(case.num_stages, case.num_micro_batches, case.num_chunks)[grid.pipeline_rank]
     torch.distributed.barrier()
     begin = time.perf_counter()
     player.play(actions, hidden_shape=HIDDEN_SHAPE, forward=callback(1.0), backward=callback(2.0))
     elapsed = torch.tensor(time.perf_counter() - begin)
     torch.distributed.all_reduce(elapsed, torch.distributed.ReduceOp.MAX)
     return elapsed.item(), busy, player.waited_seconds
-
-
-def case_sizes(case: Case) -> tuple[int, int, int]:
-    """What `schedule` asks for."""
-    return case.num_stages, case.num_micro_batches, case.num_chunks
 
 
 def measure(rank: int, num_stages: int, rounds: int, folder: str) -> None:
