@@ -70,7 +70,13 @@ def stage_state(config: RunConfig, layout: Layout, pipeline_rank: int) -> State:
 def chunks(config: RunConfig) -> tuple[tuple[Stage, ...], ...]:
     """Per pipeline stage, the parts of the model that it holds."""
     parallel = config.parallel
-    parts = divide(config.model, parallel.pipeline, parallel.virtual_stages, config.seq_length)
+    parts = divide(
+        config.model,
+        parallel.pipeline,
+        parallel.virtual_stages,
+        config.seq_length,
+        recompute=config.train.activation_checkpointing,
+    )
     return tuple(parts[rank :: parallel.pipeline] for rank in range(parallel.pipeline))
 
 

@@ -18,6 +18,7 @@ from jp_llm.config.layout import Layout
 from jp_llm.config.memory import chunks
 from jp_llm.config.run import RunConfig
 from jp_llm.config.stages import Stage
+from jp_llm.engine.module import StageModule
 from jp_llm.model.decoder import Decoder
 from jp_llm.optim.groups import decays
 from jp_llm.parallel.slices import Slice, flat_pieces
@@ -61,16 +62,16 @@ def plan(config: RunConfig, layout: Layout) -> tuple[tuple[RankPlan, ...], ...]:
     for parts in chunks(config):
         ranks = []
         for tensor_rank in range(layout.tensor):
-            module = _Module(config, parts, TensorAxis(tensor_rank, layout.tensor))
-            for _, placement in module.parameters:
+            parameters = list(_parameters(config, parts, TensorAxis(tensor_rank, layout.tensor)))
+            for _, placement in parameters:
                 if placement.owned:
                     for part in placement.slices:
                         boxes[part.name].append(part)
             ranks.append(
                 RankPlan(
-                    parameters=sum(size for size, _ in module.parameters),
-                    owned=sum(size for size, placement in module.parameters if placement.owned),
-                    shares=tuple(_shares(module.parameters, effective_stage(config), layout.data)),
+                    parameters=sum(size for size, _ in parameters),
+                    owned=sum(size for size, placement in parameters if placement.owned),
+                    shares=tuple(_shares(parameters, effective_stage(config), layout.data)),
                 )
             )
         plans.append(tuple(ranks))
@@ -81,37 +82,29 @@ def plan(config: RunConfig, layout: Layout) -> tuple[tuple[RankPlan, ...], ...]:
     return tuple(plans)
 
 
-class _Module:
-    """The parts of the model on one process, on the meta device."""
+def _parameters(config: RunConfig, parts: Sequence[Stage], axis: TensorAxis) -> Iterator[tuple[int, Placement]]:
+    """Number of elements and placement of each parameter of one module, in order; its shapes are checked."""
+    with torch.device("meta"):
+        module = StageModule(config, parts, axis)
+    for chunk in module.chunks:
+        assert isinstance(chunk, Decoder)
+        _check_forward(chunk, config)
+    placements = module.placements()
+    for name, parameter in module.named_parameters():
+        described = sum(piece.numel for piece in placements[name].slices)
+        if described != parameter.numel():
+            raise RuntimeError(f"{name} has {parameter.numel()} elements, its slices {described}")
+        yield parameter.numel(), placements[name]
 
-    def __init__(self, config: RunConfig, parts: Sequence[Stage], axis: TensorAxis) -> None:
-        self.parameters: list[tuple[int, Placement]] = []
-        """Number of elements and placement of each, in order."""
-        for part in parts:
-            with torch.device("meta"):
-                decoder = Decoder(config.model, axis, layers=part.layers, embedding=part.embedding, head=part.head)
-            self._check_forward(decoder, config)
-            placements = decoder.placements()
-            for name, parameter in decoder.named_parameters():
-                placement = placements[name]
-                described = sum(piece.numel for piece in placement.slices)
-                if described != parameter.numel():
-                    raise RuntimeError(f"{name} has {parameter.numel()} elements, its slices {described}")
-                self.parameters.append((parameter.numel(), placement))
 
-    @staticmethod
-    @torch.no_grad()
-    def _check_forward(decoder: Decoder, config: RunConfig) -> None:
-        rows, length, tensor = config.train.micro_batch_size, config.seq_length, decoder.axis.size
-        hidden = (rows, length // tensor, config.model.hidden_size)
-        x = (
-            torch.empty(rows, length, dtype=torch.long, device="meta")
-            if decoder.reads_tokens
-            else torch.empty(hidden, device="meta")
-        )
-        out = decoder(x)
-        if tuple(out.shape) != hidden:
-            raise RuntimeError(f"hidden states are {tuple(out.shape)} instead of {hidden}")
+@torch.no_grad()
+def _check_forward(decoder: Decoder, config: RunConfig) -> None:
+    rows, length, tensor = config.train.micro_batch_size, config.seq_length, decoder.axis.size
+    hidden = (rows, length // tensor, config.model.hidden_size)
+    tokens = torch.empty(rows, length, dtype=torch.long, device="meta")
+    out = decoder(tokens if decoder.reads_tokens else torch.empty(hidden, device="meta"))
+    if tuple(out.shape) != hidden:
+        raise RuntimeError(f"hidden states are {tuple(out.shape)} instead of {hidden}")
 
 
 def _shares(parameters: list[tuple[int, Placement]], zero_stage: int, data: int) -> Iterator[Share]:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from gloo import Processes
 from tiny import run_config, write_dataset
+from training import build_engine
 
-import jp_llm.train.plan as planning
+import jp_llm.engine.module as stage_module
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.config.app import CONFIG_FOLDER
 from jp_llm.config.arithmetic import num_parameters
@@ -71,6 +73,34 @@ def test_stage_3_divides_each_parameter_and_stage_1_groups_of_them() -> None:
     assert {share.elements + share.padding for share in rank.shares} == {
         2 * math.ceil(matrices / 14) + 2 * math.ceil(others / 14)
     }
+
+
+def held_by_engines(cases: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
+    """Of each case: elements of optimizer state on this process, and pieces and elements that it would save."""
+    found = []
+    for values in cases:
+        engine = build_engine(run_config(**values))
+        saved = [piece.size for piece, _ in engine.owned_state()]
+        found.append((sum(piece.size for piece, _ in engine.state()), len(saved), sum(saved)))
+    return found
+
+
+@pytest.mark.distributed
+def test_engines_hold_and_save_what_was_planned(four_processes: Processes) -> None:
+    common = {"model__num_layers": 3, "model__num_key_value_heads": 1, "model__qk_norm": True, "model__arch": "palm"}
+    layouts = [Layout(2, 1, 2), Layout(1, 4, 1), Layout(2, 2, 1), Layout(1, 2, 2)]
+    cases = [
+        {**common, "parallel": {"zero_stage": stage, "tensor": layout.tensor, "pipeline": layout.pipeline}}
+        for stage, layout in [*enumerate(layouts), *enumerate(reversed(layouts))]
+    ]
+    cases.append({**cases[1], "train__precision": "bf16"})
+    for rank, found in enumerate(four_processes.run(held_by_engines, cases)):
+        for case, held in zip(cases, found, strict=True):
+            config = run_config(**case)
+            layout = config.parallel.layout(4)
+            place = layout.coordinates(rank)
+            share = plan(config, layout)[place.pipeline][place.tensor].shares[place.data]
+            assert held == (share.elements, share.saved_pieces, share.saved_elements), case
 
 
 def test_pieces_of_a_checkpoint_are_counted() -> None:
@@ -165,7 +195,7 @@ class Whole(Decoder):
     ],
 )
 def test_a_module_that_is_wrong_is_found(broken: type[Decoder], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "Decoder", broken)
+    monkeypatch.setattr(stage_module, "Decoder", broken)
     with pytest.raises(RuntimeError, match=message):
         plan(planned(parallel__tensor=2, model__num_layers=1), Layout(2, 2, 1))
 
