@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor
 
-from jp_llm.arch.parameters import parameter_shapes
-from jp_llm.config.model import ModelConfig
+from jp_llm.config.memory import chunks, largest_part
 from jp_llm.config.run import RunConfig
-from jp_llm.config.stages import divide
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.module import StageModule, with_gradient
 from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
@@ -27,13 +24,6 @@ from jp_llm.parallel.tensor import sum_gradients
 
 ReadPiece = Callable[[Piece, str], Tensor]
 """(piece, `weight` or a moment) -> its fp32 elements, flat."""
-
-
-def _largest_part(model: ModelConfig) -> int:
-    """Parameters of a block, or of the embedding where that is larger."""
-    shapes = parameter_shapes(model)
-    block = sum(prod(shape) for name, shape in shapes.items() if name.startswith("layers.0."))
-    return max(block, prod(shapes["embedding.weight"]))
 
 
 @dataclass(frozen=True)
@@ -66,9 +56,8 @@ class Engine:
         self.grid = grid
         parallel, precision = config.parallel, config.train.precision
         self._num_chunks = parallel.virtual_stages
-        stages = divide(config.model, parallel.pipeline, self._num_chunks, config.seq_length)
         with construction(parallel.zero_stage, precision, grid):
-            module = StageModule(config, stages[grid.pipeline_rank :: parallel.pipeline], grid.tensor_axis)
+            module = StageModule(config, chunks(config)[grid.pipeline_rank], grid.tensor_axis)
         self.placements = module.placements()
         no_decay = {
             name for name, placed in self.placements.items() if not all(decays(part.name) for part in placed.slices)
@@ -87,7 +76,7 @@ class Engine:
             optim=config.optim,
             no_decay=no_decay,
             micro_batch_size=config.train.micro_batch_size,
-            block_parameters=_largest_part(config.model) // parallel.tensor,
+            block_parameters=largest_part(config.model) // parallel.tensor,
         )
         vocabulary_rows = config.model.padded_vocab_size // parallel.tensor
         self._tied = TiedEmbedding(module, self.zero, (vocabulary_rows, config.model.hidden_size))

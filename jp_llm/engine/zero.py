@@ -21,6 +21,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
+from jp_llm.config.memory import GATHERED_PARTS
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.parallel.grid import Grid
@@ -316,7 +317,7 @@ class ZeroEngine:
         if self.zero_stage == 3:
             # The defaults keep up to 1e9 parameters gathered, which is most models whole.
             zero["stage3_max_reuse_distance"] = 0
-            zero["stage3_max_live_parameters"] = 3 * block_parameters
+            zero["stage3_max_live_parameters"] = GATHERED_PARTS * block_parameters
             zero["stage3_prefetch_bucket_size"] = block_parameters
         config: dict[str, Any] = {
             "train_micro_batch_size_per_gpu": micro_batch_size,
