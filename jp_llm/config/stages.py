@@ -17,14 +17,19 @@ class Stage:
     head: bool
     """Whether the final norm and the head stand here."""
     flops_per_token: int
-    """Matmul FLOPs of forward and backward; looking up an embedding takes none."""
+    """Matmul FLOPs of forward and backward and of what is recomputed; looking up an embedding takes none."""
 
 
-def divide(model: ModelConfig, num_stages: int, num_chunks: int, seq_length: int) -> tuple[Stage, ...]:
+def divide(
+    model: ModelConfig, num_stages: int, num_chunks: int, seq_length: int, *, recompute: bool = False
+) -> tuple[Stage, ...]:
     """Cut the model into num_stages x num_chunks virtual stages, in the order of the layers.
 
     Pipeline stage s holds chunks `divide(...)[s::num_stages]`. The dearest virtual stage is as cheap as possible, then
     the second dearest and so on; among equals fewer layers stand with the head, then with the embedding.
+
+    Args:
+        recompute: whether blocks run forward a second time before their backward (activation checkpointing).
 
     Raises:
         UserError: fewer layers than virtual stages.
@@ -38,6 +43,8 @@ def divide(model: ModelConfig, num_stages: int, num_chunks: int, seq_length: int
             ]
         )
     block, head = block_flops_per_token(model, seq_length), head_flops_per_token(model)
+    if recompute:
+        block += block // 3  # forward is one of the three products per weight
 
     def cost(part: int, layers: int) -> int:
         return layers * block + (head if part == parts - 1 else 0)

@@ -31,9 +31,9 @@ class Player:
     """Moves hidden states and their gradients between the stages of one pipeline.
 
     Sends do not block: a tensor is kept until it has gone out (with gloo, which tells only who waits, to the end of
-    `play`) and must not be changed after it was returned. Receives are posted one action ahead. Messages carry no tag,
-    since NCCL has none: each is known by its place in the order of its channel, which `actions.check` proves equal on
-    both ends; so gloo in the tests is as strict as NCCL.
+    `play`) and must not be changed after it was returned. Receives are posted one action ahead, into one tensor more
+    than the activations in flight. Messages carry no tag, since NCCL has none: each is known by its place in the order
+    of its channel, which `actions.check` proves equal on both ends; so gloo in the tests is as strict as NCCL.
 
     All stages of a pipeline make theirs at the same time. After an exception the channels hold messages that nobody
     reads: the process group is of no further use.
