@@ -8,14 +8,14 @@ from jp_llm.config.run import RunConfig
 
 def train(config: RunConfig) -> None:
     # Imported late: a configuration error must not cost the load of torch.
+    if config.dry_run:
+        from jp_llm.train.dry_run import run as run_dry
+
+        run_dry(config)
+        return
     from jp_llm.train.preflight import check
 
     preflight = check(config)
-    if config.dry_run:
-        from jp_llm.train.summary import summary
-
-        print(summary(preflight))
-        return
     from jp_llm.train.build import run as run_training
 
     run_training(preflight)

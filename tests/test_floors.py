@@ -80,7 +80,7 @@ def test_light_rooms_load_no_torch_in_a_fresh_interpreter() -> None:
     ]
     code = f"""
 import importlib, sys
-for name in {modules!r} + ["jp_llm.train.preflight", "jp_llm.train.summary"]:
+for name in {modules!r} + ["jp_llm.train.preflight", "jp_llm.train.summary", "jp_llm.train.dry_run"]:
     importlib.import_module(name.removesuffix(".__init__"))
 assert not {{"torch", "deepspeed", "transformers", "wandb"}} & set(sys.modules)
 """

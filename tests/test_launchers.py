@@ -65,7 +65,7 @@ def test_a_run_from_the_command_line(launcher: str, data: Path, tmp_path: Path) 
     result = launch(launcher, f"data.path={data}", f"run_dir='{run_dir}'")
     assert result.returncode == 0, result.stderr
     processes = 1 if launcher == "python" else 2
-    assert f"= {processes} processes" in result.stdout
+    assert f"layout  {processes} processes = tensor 1 x data {processes} x pipeline 1" in result.stdout
     assert CheckpointStore(run_dir).steps() == [2]
 
 

@@ -1,4 +1,7 @@
-"""Numbers that follow from a configuration: parameters, FLOPs, bytes. Each formula names its source; no torch."""
+"""Numbers that follow from a configuration: parameters, FLOPs, waiting time. Each formula names its source; no torch.
+
+Bytes are in `memory.py`.
+"""
 
 import re
 from math import prod
@@ -57,16 +60,9 @@ def peak_flops(device_name: str) -> float | None:
     return None
 
 
-def state_bytes_per_process(num_parameters: int, zero_stage: int, precision: str, data_parallel_size: int) -> int:
-    """Bytes of weights, gradients, fp32 weights and two moments (Rajbhandari et al. 2020, ZeRO, section 5).
+def bubble(pipeline: int, virtual_stages: int, num_micro_batches: int) -> float:
+    """Share of a step in which a stage waits, with stages of equal cost: (p - 1) / (v m + p - 1).
 
-    With bf16: 2 (weights) + 4 (fp32 gradients) + 12 (fp32 weights and moments); stage 1 keeps the gradients whole,
-    stage 2 divides them, stage 3 divides the bf16 weights too. With fp32 stage 0 there is no second copy.
+    From Narayanan et al. 2021, section 2.2, whose (p - 1) / (v m) is relative to the work instead of the step.
     """
-    divided = num_parameters / data_parallel_size
-    if zero_stage == 0 and precision == "fp32":
-        return 16 * num_parameters
-    weight = 2 if precision == "bf16" else 4
-    weights = weight * (divided if zero_stage == 3 else num_parameters)
-    gradients = 4 * (divided if zero_stage >= 2 else num_parameters)
-    return round(weights + gradients + 12 * divided)
+    return (pipeline - 1) / (virtual_stages * num_micro_batches + pipeline - 1)

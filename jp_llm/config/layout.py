@@ -1,5 +1,7 @@
 """How ranks are laid out over tensor, data and pipeline parallelism. Pure arithmetic."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,3 +41,19 @@ class Layout:
 
     def __str__(self) -> str:
         return f"tensor {self.tensor} x data {self.data} x pipeline {self.pipeline}"
+
+    def distance(self, tensor: int, pipeline: int) -> float:
+        """How far this is from another tensor and pipeline size: 1 for each doubling or halving."""
+        return abs(math.log2(self.tensor / tensor)) + abs(math.log2(self.pipeline / pipeline))
+
+
+def layouts(world_size: int) -> Iterator[Layout]:
+    """Every layout of so many ranks."""
+    for tensor in _divisors(world_size):
+        for pipeline in _divisors(world_size // tensor):
+            yield Layout(tensor, world_size // (tensor * pipeline), pipeline)
+
+
+def _divisors(number: int) -> list[int]:
+    small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return sorted({*small, *(number // divisor for divisor in small)})

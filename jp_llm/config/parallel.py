@@ -26,6 +26,17 @@ class ParallelConfig(Section):
     world_size: PositiveInt | None = None
     """Number of processes, for dry_run=true; a real run knows it from its launcher."""
 
+    def problems(self) -> list[str]:
+        found = []
+        if self.gather is not None and self.zero_stage != 3:
+            found.append(
+                f"gather: {self.gather} says how ZeRO-3 gathers weights, but parallel.zero_stage is "
+                f"{self.zero_stage}; leave it null or set parallel.zero_stage=3"
+            )
+        if self.offload_optimizer and self.zero_stage == 0:
+            found.append("offload_optimizer: ZeRO-0 cannot offload; set parallel.zero_stage to 1, 2 or 3")
+        return found
+
     def layout(self, world_size: int) -> Layout:
         """The layout over so many processes, which tensor x pipeline must divide."""
         return Layout(self.tensor, world_size // (self.tensor * self.pipeline), self.pipeline)

@@ -1,6 +1,6 @@
 """Differentiable collectives over the tensor axis, each the other's gradient (Korthikanti et al. 2022, section 4.2.2).
 
-With axis size 1 they are the identity.
+With axis size 1 they are the identity. On the meta device they give shapes and nobody communicates.
 
 B batch, T positions, S positions of one rank (T / size), D hidden, V vocabulary
 """
@@ -73,12 +73,14 @@ def _scattered(x_BTD: Tensor, axis: TensorAxis) -> Tensor:
     B, T, D = x_BTD.shape
     parts = x_BTD.view(B, axis.size, T // axis.size, D).transpose(0, 1).contiguous()
     sum_BSD = torch.empty_like(parts[0])
-    torch.distributed.reduce_scatter_tensor(sum_BSD, parts.flatten(0, 1), group=axis.group)
+    if not x_BTD.is_meta:
+        torch.distributed.reduce_scatter_tensor(sum_BSD, parts.flatten(0, 1), group=axis.group)
     return sum_BSD
 
 
 def _all_gather(x: Tensor, axis: TensorAxis) -> Tensor:
     """[...] -> [size, ...]."""
     gathered = x.new_empty(axis.size, *x.shape)
-    torch.distributed.all_gather_into_tensor(gathered.flatten(0, 1), x.contiguous(), group=axis.group)
+    if not x.is_meta:
+        torch.distributed.all_gather_into_tensor(gathered.flatten(0, 1), x.contiguous(), group=axis.group)
     return gathered

@@ -16,8 +16,8 @@ from jp_llm.parallel.slices import Slice
 class TensorAxis:
     """The ranks over which the layers of a model are divided, and the place of this one among them.
 
-    Size 1 is plain mathematics without communication. A larger axis without groups can build modules (for shapes,
-    on the meta device) but not run them.
+    Size 1 is plain mathematics without communication. A larger axis without groups can build modules, and run
+    them on the meta device for shapes, but not otherwise.
     """
 
     rank: int = 0

@@ -15,6 +15,8 @@ class World:
     rank: int = 0
     local_rank: int = 0
     size: int = 1
+    local_size: int | None = None
+    """Processes on this machine; None if nothing says so."""
 
     @property
     def is_main(self) -> bool:
@@ -33,7 +35,13 @@ def world_from(environment: Mapping[str, str]) -> World:
     if len(named) == 1:
         raise UserError(f"{named[0]} is set, but not RANK and WORLD_SIZE both; start through `torchrun` or `deepspeed`")
     if named:
-        return World(int(environment["RANK"]), int(environment.get("LOCAL_RANK", 0)), int(environment["WORLD_SIZE"]))
+        local_size = environment.get("LOCAL_WORLD_SIZE") or environment.get("LOCAL_SIZE")
+        return World(
+            rank=int(environment["RANK"]),
+            local_rank=int(environment.get("LOCAL_RANK", 0)),
+            size=int(environment["WORLD_SIZE"]),
+            local_size=int(local_size) if local_size else None,
+        )
     for variable in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
         if int(environment.get(variable, 1)) > 1:
             raise UserError(

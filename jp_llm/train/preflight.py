@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from jp_llm.checkpoint.store import CheckpointStore
+from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
 from jp_llm.data.dataset import TokenDataset
 from jp_llm.runtime.env import World, world_from
@@ -28,6 +29,12 @@ class Preflight:
     """None if no source has held-out text of a whole sample."""
     tokenizer: Tokenizer
     world: World
+    """The processes of the launcher, or those that a dry run is told to describe."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the processes are laid out."""
+        return self.config.parallel.layout(self.world.size)
 
     @property
     def tokenizer_folder(self) -> Path:
@@ -47,35 +54,53 @@ class Preflight:
 
 
 def check(config: RunConfig) -> Preflight:
-    """Check what the configuration refers to.
+    """Check what the configuration refers to, and whether it fits the number of processes.
 
     Raises:
-        UserError: every problem that was found, in one error.
+        UserError: every problem that was found, in one error; exit code 2 if all of them lie in the configuration.
     """
-    world = world_from(os.environ)
-    problems = config.batch_problems(world.size)
-    try:
-        return _with_data(config, world, problems)
-    except UserError as error:
-        code = ExitCode.CONFIG_REFUSED if problems and len(problems) == len(error.problems) else error.code
-        raise UserError(*error.problems, code=code) from None
+    world = planned_world(config, world_from(os.environ))
+    found: list[str] = []
+    preflight = _with_data(config, world, found)
+    # The vocabulary, which tensor parallelism divides, is known only now.
+    refused = world_problems(config if preflight is None else preflight.config, world)
+    if refused or found or preflight is None:
+        raise UserError(*refused, *found, code=ExitCode.PREFLIGHT_REFUSED if found else ExitCode.CONFIG_REFUSED)
+    return preflight
 
 
-def _with_data(config: RunConfig, world: World, problems: list[str]) -> Preflight:
-    found = list(problems)
+def planned_world(config: RunConfig, world: World) -> World:
+    """The processes of the launcher, or those that a dry run is told to describe."""
+    planned = config.parallel.world_size if config.dry_run else None
+    return world if planned is None else replace(world, size=planned, local_size=None)
+
+
+def world_problems(config: RunConfig, world: World) -> list[str]:
+    """What is wrong with a configuration that is sound in itself, over so many processes."""
+    found = []
+    if config.parallel.world_size not in (None, world.size):
+        found.append(
+            f"parallel.world_size: {config.parallel.world_size}, but the launcher started {world.size}; leave it null, "
+            "or describe such a run with dry_run=true"
+        )
+    return found + config.layout_problems(world.size)
+
+
+def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight | None:
+    """None, and the reasons in `found`, if anything is missing."""
     folder = Path(config.data.path)
     _collect(found, lambda: CheckpointStore(Path(config.run_dir)).steps())
     manifest = _collect(found, lambda: DatasetManifest.load(folder))
     if manifest is None:
-        raise UserError(*found)
+        return None
     tokenizer = _collect(found, lambda: Tokenizer.load(folder / manifest.tokenizer.folder))
     if tokenizer is not None:
         found += _vocabulary_problems(config, manifest, tokenizer)
     damage = manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
     found += damage
     train = None if damage else _collect(found, lambda: _dataset(config, manifest, "train"))
-    if found or train is None or tokenizer is None:
-        raise UserError(*found)
+    if train is None or tokenizer is None:
+        return None
     long_enough = any(manifest.tokens("validation", source) > config.seq_length for source in manifest.sources)
     model = config.model.model_copy(update={"vocab_size": tokenizer.vocab_size})
     return Preflight(

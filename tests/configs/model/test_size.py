@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from jp_llm.arch.parameters import parameter_shapes
+from jp_llm.config.data import DataConfig
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.run import RunConfig
@@ -108,6 +109,7 @@ def test_the_sections_are_accepted(size, arch, count):
         model=model,
         optim=OptimConfig.model_validate(sections["optim"]),
         train=TrainConfig.model_validate(sections["train"]),
+        data=DataConfig(path="unused"),
     )
     assert model.problems() + run.problems() + run.batch_problems(8 if size != "nano" else 1) == []
 

@@ -6,11 +6,11 @@ from tiny import run_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from jp_llm.config.arithmetic import (
+    bubble,
     flops_per_token,
     num_embedding_parameters,
     num_parameters,
     peak_flops,
-    state_bytes_per_process,
 )
 from jp_llm.model.decoder import Decoder
 
@@ -38,13 +38,12 @@ def test_parameters_are_those_of_the_module(arch: str) -> None:
     assert num_parameters(model) - num_embedding_parameters(model) == in_layers
 
 
-def test_state_bytes_by_stage() -> None:
-    # ZeRO (Rajbhandari et al. 2020), figure 1, with fp32 gradients: 18 bytes per parameter undivided.
-    assert state_bytes_per_process(1000, 1, "bf16", 1) == 18000
-    assert state_bytes_per_process(1000, 1, "bf16", 4) == 2000 + 4000 + 3000
-    assert state_bytes_per_process(1000, 2, "bf16", 4) == 2000 + 1000 + 3000
-    assert state_bytes_per_process(1000, 3, "bf16", 4) == 500 + 1000 + 3000
-    assert state_bytes_per_process(1000, 0, "fp32", 4) == 16000
+@pytest.mark.parametrize(
+    ("stages", "parts", "micro_batches", "share"),
+    [(1, 1, 4, 0), (4, 1, 4, 3 / 7), (4, 1, 29, 3 / 32), (4, 2, 8, 3 / 19)],
+)
+def test_the_bubble(stages: int, parts: int, micro_batches: int, share: float) -> None:
+    assert bubble(stages, parts, micro_batches) == pytest.approx(share)
 
 
 def test_peaks_are_found_by_the_name_that_cuda_gives() -> None:

@@ -86,6 +86,9 @@ def test_who_am_i() -> None:
     assert world_from({}) == World(0, 0, 1)
     assert world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}) == World(5, 1, 8)
     assert not world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}).is_main
+    torchrun = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
+    deepspeed = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_SIZE": "4"}
+    assert world_from(torchrun) == world_from(deepspeed) == World(5, 1, 8, local_size=4)
     assert world_from({"SLURM_NTASKS": "1"}) == World(0, 0, 1)
 
 
