@@ -41,11 +41,13 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
     saver = Saver(preflight)
+    stack.callback(saver.close)
     engine = Engine(config, device)
     state = saver.restore(engine)
     if state is None:
         state = TrainState()
         engine.initialize()
+    saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
     if world.is_main and state.step < config.train.num_steps:

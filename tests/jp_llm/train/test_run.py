@@ -13,6 +13,7 @@ import torch.distributed
 from gloo import Processes
 from tiny import run_config, write_dataset
 
+from jp_llm.checkpoint.format import FileRecord
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.runtime.errors import UserError
@@ -205,19 +206,19 @@ def train_on_a_full_disk(overrides: dict[str, Any]) -> str:
     """From step 4 on no fragment can be written."""
     import jp_llm.checkpoint.writer as writer
 
-    original, saved = writer.save_file, []
+    original, saved = writer.write_tensors, []
 
-    def full_after_one(*arguments: Any) -> None:
+    def full_after_one(*arguments: Any) -> FileRecord:
         saved.append(1)
         if len(saved) > 1:
             raise OSError(28, "No space left on device")
-        original(*arguments)
+        return original(*arguments)
 
-    writer.save_file = full_after_one
+    writer.write_tensors = full_after_one
     try:
         return train(overrides)
     finally:
-        writer.save_file = original
+        writer.write_tensors = original
 
 
 @pytest.mark.distributed
