@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from jp_llm.checkpoint.format import KINDS, MANIFEST, MANIFEST_HASH, damage, read_manifest
 from jp_llm.checkpoint.reader import CheckpointReader
-from jp_llm.checkpoint.store import CheckpointStore, resolve
 from jp_llm.checkpoint.writer import Contents, write
 from jp_llm.parallel.slices import Piece, Slice, flat_pieces, whole_slice
 from jp_llm.runtime.errors import UserError
@@ -222,26 +221,3 @@ def test_a_problem_of_the_main_process_alone_is_told_to_all(tmp_path: Path, two_
     answers = two_processes.run(save_with_a_broken_start, tmp_path / "step_00000003", tmp_path / "no tokenizer")
     assert len(set(answers)) == 1
     assert "no tokenizer" in answers[0]
-
-
-def test_what_is_kept(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-    for step in (10, 20, 30, 40, 50):
-        store.path(step).mkdir(parents=True)
-        (store.path(step) / MANIFEST).write_text("{}")
-    store.prune(keep_last=2, keep_every_steps=20)
-    assert store.steps() == [20, 40, 50]
-    store.prune(keep_last=1, keep_every_steps=0)
-    assert store.steps() == [50]
-
-
-def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints" / "global_step100").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"global_step100.*choose another run_dir"):
-        CheckpointStore(tmp_path).steps()
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="neither a checkpoint"):
-        resolve(tmp_path / "model")
-    with pytest.raises(UserError, match="not a jp-llm checkpoint"):
-        read_manifest(tmp_path / "model")

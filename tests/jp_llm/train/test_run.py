@@ -2,11 +2,13 @@
 
 import json
 import math
+import random
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed
@@ -272,6 +274,37 @@ def test_what_cannot_be_continued_is_refused(
     write_dataset(other, sources=("books",))
     (message,) = one_process.run(train, same | {"data__path": str(other)})
     assert "was trained with tokenizer" in message
+
+
+def random_states_before_and_after(overrides: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The state of every global random generator, before and after a run."""
+
+    def states() -> tuple[Any, ...]:
+        name, keys, *rest = np.random.get_state(legacy=True)
+        return torch.get_rng_state().tolist(), name, keys.tolist(), rest, random.getstate()
+
+    with ExitStack() as stack:
+        run = build(check(run_config(**overrides)), torch.device("cpu"), stack)
+        before = states()
+        fit(run)
+        return [before, states()]
+
+
+@pytest.mark.distributed
+def test_training_draws_from_no_random_generator_that_a_checkpoint_would_have_to_carry(
+    data: Path, tmp_path: Path, one_process: Processes
+) -> None:
+    overrides = {
+        "run_dir": str(tmp_path / "run"),
+        "data__path": str(data),
+        "train__num_steps": 2,
+        "train__sample_every_steps": 1,
+        "train__sample_prompts": PROMPTS,
+        "train__eval_every_steps": 1,
+        "train__activation_checkpointing": True,
+    }
+    ((before, after),) = one_process.run(random_states_before_and_after, overrides)
+    assert before == after
 
 
 def preflight_problems(**overrides: Any) -> str:
