@@ -17,12 +17,12 @@ from io import StringIO
 
 import torch
 from _report import report
-from jp_llm.config.stages import divide
 from torch import nn
 
 from jp_llm.config.arithmetic import num_parameters
 from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
+from jp_llm.config.stages import divide
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.module import StageModule

@@ -10,6 +10,7 @@ import pytest
 from tiny import write_dataset
 
 from jp_llm.checkpoint.store import CheckpointStore
+from jp_llm.runtime.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -74,3 +75,28 @@ def test_a_wrong_key_is_reported_once_and_ends_the_launcher(data: Path) -> None:
     result = launch("torchrun", f"data.path={data}", "train.num_stepz=3")
     assert result.returncode != 0
     assert result.stderr.count("did you mean train.num_steps?") == 1
+
+
+@pytest.mark.distributed
+def test_a_run_without_a_good_checkpoint_stops_with_words_and_its_exit_code(data: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    overrides = (f"data.path={data}", f"run_dir={run_dir}", "checkpoint.every_steps=1")
+    assert launch("python", *overrides).returncode == 0
+    store = CheckpointStore(run_dir)
+    assert store.steps() == [1, 2]
+    fragments = [store.path(step) / "fragments" / "rank_00000.safetensors" for step in store.steps()]
+
+    fragments[1].write_bytes(fragments[1].read_bytes()[:-1])
+    result = launch("python", *overrides)
+    assert result.returncode == 0
+    assert f"damaged checkpoint moved to {store.folder / 'damaged_step_00000002'} ({fragments[1]}: " in result.stderr
+    assert "start  step 1 of 2" in result.stdout
+
+    for path in fragments:
+        path.unlink()
+    result = launch("python", *overrides)
+    assert result.returncode == ExitCode.PREFLIGHT_REFUSED == 3
+    for path in fragments:
+        assert f"error: {path}: missing" in result.stderr
+    assert "no checkpoint is whole" in result.stderr
+    assert "Traceback" not in result.stderr

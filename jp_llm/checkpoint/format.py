@@ -1,7 +1,8 @@
 """Layout of a checkpoint folder.
 
     step_00000120/
-        manifest.json                       written last; lists every file with size and sha256
+        manifest.json                       lists every other file with size and sha256
+        manifest.sha256                     of manifest.json, as `sha256sum -c` reads it
         fragments/rank_00000.safetensors    one file per process that held state; flat fp32 tensors
         tokenizer/                          the tokenizer of the data, so that the folder stands alone
 
@@ -15,9 +16,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import sha256_of
+from jp_llm.runtime.files import atomic_writer, sha256_of, write_json
 
 MANIFEST = "manifest.json"
+MANIFEST_HASH = "manifest.sha256"
 FRAGMENTS = "fragments"
 TOKENIZER = "tokenizer"
 WEIGHT = "weight"
@@ -49,16 +51,26 @@ class Fragment(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Everything about a checkpoint except the tensors."""
+    """Everything about a checkpoint except the tensors.
+
+    With the tensors it is the whole state of a run: nothing is drawn from a random generator that outlives the step,
+    because initial weights, data order and sampling are functions of seed and counters.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     producer: str
     state: dict[str, int]
-    """Counters of the training state (`jp_llm.train.state.TrainState`)."""
+    """Counters of the training state (`jp_llm.train.state.TrainState`), the position in the data among them."""
+    seed: int
+    """Of initial weights, data order and sampling."""
+    layout: dict[str, int]
+    """Processes and ZeRO stage that wrote it. For people: reading does not depend on it."""
     config: dict[str, Any]
     """The resolved run configuration."""
+    config_sha256: str
+    """`jp_llm.runtime.files.fingerprint_of(config)`, to tell two runs apart at a glance."""
     tokenizer_fingerprint: str
     data_fingerprint: str
     parameters: dict[str, tuple[int, ...]]
@@ -67,16 +79,28 @@ class Manifest(BaseModel):
     files: dict[str, FileRecord]
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest and its hash, durably."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    with atomic_writer(folder / MANIFEST_HASH) as file:
+        file.write(_hash_line(folder))
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a checkpoint folder.
 
     Raises:
-        UserError: the folder is not a checkpoint of ours, or its manifest is damaged.
+        UserError: the folder is not a checkpoint of ours, or its manifest or the hash of that is damaged.
     """
-    path = folder / MANIFEST
+    path, hash_path = folder / MANIFEST, folder / MANIFEST_HASH
     if not path.is_file():
+        raise UserError(f"{path}: missing, so this is not a jp-llm checkpoint; name a run folder or a step_N folder")
+    if not hash_path.is_file():
+        raise UserError(f"{hash_path}: missing; use another checkpoint of the run")
+    if hash_path.read_bytes() != _hash_line(folder):
         raise UserError(
-            f"{folder}: no {MANIFEST}, so this is not a jp-llm checkpoint; name a run folder or a step_N folder"
+            f"{path}: its sha256 is not what {hash_path} says, so one of the two is damaged; "
+            "use another checkpoint of the run"
         )
     try:
         return Manifest.model_validate_json(path.read_bytes())
@@ -84,8 +108,12 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise UserError(
-            f"{path}: damaged or of another format ({where}: {first['msg']}); use another checkpoint of the run"
+            f"{path}: of another format ({where}: {first['msg']}); use another checkpoint or that version of jp-llm"
         ) from None
+
+
+def _hash_line(folder: Path) -> bytes:
+    return f"{sha256_of(folder / MANIFEST)}  {MANIFEST}\n".encode()
 
 
 def record_of(path: Path) -> FileRecord:
@@ -93,8 +121,13 @@ def record_of(path: Path) -> FileRecord:
     return FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
-def damage(folder: Path, manifest: Manifest, *, part: int = 0, parts: int = 1) -> list[str]:
-    """What differs between the files and the manifest; with `parts` > 1 only every parts-th file is looked at."""
+def damage(folder: Path, manifest: Manifest, *, hashes: bool = True, part: int = 0, parts: int = 1) -> list[str]:
+    """What differs between the files and the manifest.
+
+    Args:
+        hashes: read every byte; otherwise only sizes are compared.
+        part, parts: only every parts-th file is looked at, beginning with `part`.
+    """
     found = []
     for relative, record in sorted(manifest.files.items())[part::parts]:
         path = folder / relative
@@ -102,6 +135,6 @@ def damage(folder: Path, manifest: Manifest, *, part: int = 0, parts: int = 1) -
             found.append(f"{path}: missing")
         elif path.stat().st_size != record.bytes:
             found.append(f"{path}: {path.stat().st_size} bytes instead of {record.bytes}")
-        elif sha256_of(path) != record.sha256:
+        elif hashes and sha256_of(path) != record.sha256:
             found.append(f"{path}: sha256 differs from the manifest")
     return found

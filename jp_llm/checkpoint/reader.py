@@ -1,35 +1,39 @@
 """Read parameters and optimizer state out of a checkpoint, whole or in flat ranges, whatever layout wrote it."""
 
 from collections import defaultdict
-from math import prod
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from jp_llm.checkpoint.boxes import FlatRange, common_boxes, cover_problem
 from jp_llm.checkpoint.format import KINDS, WEIGHT, Fragment, Manifest, read_manifest
-from jp_llm.parallel.slices import Piece
+from jp_llm.parallel.slices import Piece, whole_slice
 from jp_llm.runtime.errors import UserError
 
 
 class CheckpointReader:
-    """Reads one checkpoint folder; memory is bounded by the largest parameter."""
+    """Reads one checkpoint folder. Memory: what is asked for, and the part of one fragment that it shares."""
 
     def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            UserError: the manifest is damaged, or the fragments are not every element exactly once.
+        """
         self.folder = folder
         self.manifest: Manifest = read_manifest(folder)
-        self._fragments: dict[tuple[str, str], list[Fragment]] = defaultdict(list)
+        self._fragments: dict[tuple[str, str], list[tuple[FlatRange, Fragment]]] = defaultdict(list)
         for fragment in self.manifest.fragments:
-            self._fragments[fragment.name, fragment.kind].append(fragment)
+            place = FlatRange(fragment.offset, fragment.shape, fragment.start, fragment.stop)
+            self._fragments[fragment.name, fragment.kind].append((place, fragment))
+        problems = []
         for name, shape in self.manifest.parameters.items():
             for kind in KINDS:
-                covered = sum(fragment.stop - fragment.start for fragment in self._fragments[name, kind])
-                if covered != prod(shape):
-                    raise UserError(
-                        f"{folder}: {covered} of {prod(shape)} elements of {name} ({kind}) are stored; "
-                        "use another checkpoint"
-                    )
+                if problem := cover_problem(shape, [place for place, _ in self._fragments[name, kind]]):
+                    problems.append(f"{folder}: {name} ({kind}): {problem}; use another checkpoint")
+        if problems:
+            raise UserError(*problems)
 
     @property
     def names(self) -> list[str]:
@@ -42,36 +46,30 @@ class CheckpointReader:
 
     def read(self, name: str, kind: str = WEIGHT) -> Tensor:
         """A whole canonical parameter (or moment) in fp32."""
-        whole = torch.empty(self.shape(name), dtype=torch.float32)
-        for fragment in self._fragments[name, kind]:
-            box = whole[tuple(slice(o, o + n) for o, n in zip(fragment.offset, fragment.shape, strict=True))]
-            values = self._load(fragment, 0, fragment.stop - fragment.start)
-            if box.is_contiguous():
-                box.view(-1)[fragment.start : fragment.stop] = values
-            else:
-                flat = box.reshape(-1)
-                flat[fragment.start : fragment.stop] = values
-                box.copy_(flat.view(box.shape))
-        return whole
+        part = whole_slice(name, self.shape(name))
+        return self.read_piece(Piece(part, 0, part.numel), kind).view(part.shape)
 
     def read_piece(self, piece: Piece, kind: str) -> Tensor:
-        """The elements of one piece in fp32, [piece.size]; touches only what overlaps when the boxes are the same."""
+        """The elements of one piece in fp32, [piece.size]."""
         part = piece.part
-        stored = self._fragments[part.name, kind]
-        if any(fragment.offset != part.offset or fragment.shape != part.shape for fragment in stored):
-            box = self.read(part.name, kind)[
-                tuple(slice(o, o + n) for o, n in zip(part.offset, part.shape, strict=True))
-            ]
-            return box.reshape(-1)[piece.start : piece.stop]
+        wanted = FlatRange(part.offset, part.shape, piece.start, piece.stop)
         values = torch.empty(piece.size, dtype=torch.float32)
-        for fragment in stored:
-            start, stop = max(piece.start, fragment.start), min(piece.stop, fragment.stop)
-            if start < stop:
-                loaded = self._load(fragment, start - fragment.start, stop - fragment.start)
-                values[start - piece.start : stop - piece.start] = loaded
+        for stored, fragment in self._fragments[part.name, kind]:
+            boxes = list(common_boxes(wanted, stored))
+            if not boxes:
+                continue
+            # Positions grow along every dimension, so the far corners bound what is needed of the file.
+            start = min(stored.position(offset) for offset, _ in boxes)
+            stop = 1 + max(stored.position(_far_corner(offset, shape)) for offset, shape in boxes)
+            with safe_open(self.folder / fragment.file, framework="pt") as file:
+                loaded = file.get_slice(fragment.key)[start:stop]
+            # What was loaded may be a view of the mapped file.
+            begin = loaded.storage_offset() - start
+            for offset, shape in boxes:
+                source = loaded.as_strided(shape, stored.strides, begin + stored.position(offset))
+                values.as_strided(shape, wanted.strides, wanted.position(offset)).copy_(source)
         return values
 
-    def _load(self, fragment: Fragment, start: int, stop: int) -> Tensor:
-        with safe_open(self.folder / fragment.file, framework="pt") as file:
-            values: Tensor = file.get_slice(fragment.key)[start:stop]
-        return values
+
+def _far_corner(offset: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(begin + size - 1 for begin, size in zip(offset, shape, strict=True))

@@ -2,12 +2,20 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
-from jp_llm.checkpoint.format import MANIFEST
+from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
 from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.files import atomic_writer
 
+LATEST = "latest"
 _NAME = re.compile(r"step_(\d{8,})$")
+
+
+def temporary_name(folder: Path) -> Path:
+    """Where a checkpoint stands while it is written or deleted; whatever has such a name is nobody's."""
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 class CheckpointStore:
@@ -36,6 +44,20 @@ class CheckpointStore:
             )
         return sorted(found)
 
+    def point(self, step: int) -> None:
+        """Let `latest` name the checkpoint after `step`."""
+        with atomic_writer(self.folder / LATEST) as file:
+            file.write(f"{self.path(step).name}\n".encode())
+
+    def latest_problem(self) -> str | None:
+        """What is wrong with `latest`, which is for people and scripts: what is there counts, not what it says."""
+        newest = self.path(self.steps()[-1]).name
+        path = self.folder / LATEST
+        if not path.is_file():
+            return f"{path}: missing; the newest checkpoint is {newest}"
+        text = path.read_bytes().decode(errors="replace")
+        return None if text == f"{newest}\n" else f"{path}: says {text.strip()!r}; the newest checkpoint is {newest}"
+
     def set_aside(self, step: int) -> Path:
         """Take a damaged checkpoint out of the way: it neither counts as kept nor is found again."""
         target = self.folder / f"damaged_{self.path(step).name}"
@@ -44,19 +66,22 @@ class CheckpointStore:
         return target
 
     def prune(self, keep_last: int, keep_every_steps: int) -> None:
-        """Delete what neither rule keeps. The manifest goes first, so that half a folder is never loaded."""
+        """Delete what neither rule keeps. Each loses its name first, so that half a folder is never loaded."""
         steps = self.steps()
         for step in steps[:-keep_last]:
             if keep_every_steps == 0 or step % keep_every_steps:
-                (self.path(step) / MANIFEST).unlink(missing_ok=True)
-                shutil.rmtree(self.path(step))
+                nameless = temporary_name(self.path(step))
+                self.path(step).rename(nameless)
+                shutil.rmtree(nameless)
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that a person means: a step folder, or the newest one of a run folder.
+    """The checkpoint that a person means: a step folder, or the newest good one of a run folder.
+
+    Good is what has its manifest whole and every file in its size; what is passed over is said on stderr.
 
     Raises:
-        UserError: neither.
+        UserError: neither, or none of them is good.
     """
     if (path / MANIFEST).is_file():
         return path
@@ -64,4 +89,17 @@ def resolve(path: Path) -> Path:
     steps = store.steps()
     if not steps:
         raise UserError(f"{path}: neither a checkpoint (no {MANIFEST}) nor a run folder with checkpoints")
-    return store.path(steps[-1])
+    if problem := store.latest_problem():
+        print(f"warning: {problem}", file=sys.stderr, flush=True)
+    bad: list[str] = []
+    for folder in (store.path(step) for step in reversed(steps)):
+        try:
+            found = damage(folder, read_manifest(folder), hashes=False)
+        except UserError as error:
+            found = list(error.problems)
+        if not found:
+            for problem in bad:
+                print(f"warning: {problem}; {folder.name} is used", file=sys.stderr, flush=True)
+            return folder
+        bad += found
+    raise UserError(*bad, f"{store.folder}: no checkpoint is whole")

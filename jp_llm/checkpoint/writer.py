@@ -3,66 +3,90 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
-from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 import jp_llm
-from jp_llm.checkpoint.format import FRAGMENTS, MANIFEST, TOKENIZER, FileRecord, Fragment, Manifest, record_of
+from jp_llm.checkpoint.format import (
+    FRAGMENTS,
+    TOKENIZER,
+    FileRecord,
+    Fragment,
+    Manifest,
+    record_of,
+    write_manifest,
+)
+from jp_llm.checkpoint.store import temporary_name
+from jp_llm.checkpoint.tensor_file import write_tensors
 from jp_llm.parallel.slices import Piece
-from jp_llm.runtime.files import fsync_directory, write_json
+from jp_llm.runtime.files import atomic_writer, fingerprint_of, fsync_directory
 
 State = Iterable[tuple[Piece, dict[str, Tensor]]]
 """Pieces with their state: `weight` and the moments, each [piece.size]."""
 
 
-def write(
-    target: Path,
-    state: State,
-    *,
-    counters: dict[str, int],
-    config: dict[str, Any],
-    parameters: dict[str, tuple[int, ...]],
-    tokenizer_folder: Path,
-    tokenizer_fingerprint: str,
-    data_fingerprint: str,
-) -> None:
-    """Write the folder `target`; every process of the default group calls this together.
+@dataclass(frozen=True)
+class Contents:
+    """What a checkpoint holds besides tensors; `jp_llm.checkpoint.format.Manifest` explains the fields."""
+
+    state: dict[str, int]
+    seed: int
+    layout: dict[str, int]
+    config: dict[str, Any]
+    parameters: dict[str, tuple[int, ...]]
+    tokenizer_folder: Path
+    tokenizer_fingerprint: str
+    data_fingerprint: str
+
+
+def write(target: Path, state: State, contents: Contents, group: ProcessGroup | None = None) -> None:
+    """Write the folder `target`; every process of `group` (the default one if None) calls this together.
+
+    The group must talk in host memory (gloo), and to nobody else meanwhile: a thread needs one of its own.
 
     Raises:
         OSError: on every process, if any of them could not write; then nothing is left under `target`.
     """
-    rank, temporary = torch.distributed.get_rank(), target.with_name(f".{target.name}.tmp")
-    _together(lambda: _start(temporary, tokenizer_folder) if rank == 0 else None, temporary)
+    rank, temporary = torch.distributed.get_rank(group), temporary_name(target)
+
+    def together(action: Callable[[], None]) -> None:
+        _together(action, temporary, group)
+
+    together(lambda: _start(temporary, contents.tokenizer_folder) if rank == 0 else None)
     fragments: list[Fragment] = []
     files: dict[str, FileRecord] = {}
-    _together(lambda: _write_own(temporary, rank, state, fragments, files), temporary)
-    gathered: list[Any] = [None] * torch.distributed.get_world_size() if rank == 0 else []
-    torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None)
+    together(lambda: _write_own(temporary, rank, state, fragments, files))
+    gathered: list[Any] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None, group=group)
 
     def commit() -> None:
         for path in sorted((temporary / TOKENIZER).iterdir()):
             files[f"{TOKENIZER}/{path.name}"] = record_of(path)
         manifest = Manifest(
             producer=f"jp-llm {jp_llm.__version__}",
-            state=counters,
-            config=config,
-            tokenizer_fingerprint=tokenizer_fingerprint,
-            data_fingerprint=data_fingerprint,
-            parameters=parameters,
+            state=contents.state,
+            seed=contents.seed,
+            layout=contents.layout,
+            config=contents.config,
+            config_sha256=fingerprint_of(contents.config),
+            tokenizer_fingerprint=contents.tokenizer_fingerprint,
+            data_fingerprint=contents.data_fingerprint,
+            parameters=contents.parameters,
             fragments=tuple(fragment for found, _ in gathered for fragment in found),
             files={name: record for _, found in gathered for name, record in found.items()} | files,
         )
-        write_json(temporary / MANIFEST, manifest.model_dump(mode="json"))
-        fsync_directory(temporary / FRAGMENTS)
-        shutil.rmtree(target, ignore_errors=True)
+        write_manifest(temporary, manifest)
+        # The entries of the folder itself; every file and what lies deeper is durable already.
+        fsync_directory(temporary)
         os.rename(temporary, target)
         fsync_directory(target.parent)
 
-    _together(lambda: commit() if rank == 0 else None, temporary)
+    together(lambda: commit() if rank == 0 else None)
 
 
 def _start(temporary: Path, tokenizer_folder: Path) -> None:
@@ -73,7 +97,10 @@ def _start(temporary: Path, tokenizer_folder: Path) -> None:
     (temporary / TOKENIZER).mkdir()
     for path in tokenizer_folder.iterdir():
         if path.is_file():
-            shutil.copyfile(path, temporary / TOKENIZER / path.name)
+            with atomic_writer(temporary / TOKENIZER / path.name) as file:
+                file.write(path.read_bytes())
+    # The checkpoints folder may be new.
+    fsync_directory(temporary.parent.parent)
 
 
 def _write_own(
@@ -84,7 +111,7 @@ def _write_own(
     for piece, values in state:
         for kind, tensor in values.items():
             key = f"{piece.part.name}/{kind}/{len(tensors)}"
-            tensors[key] = tensor.detach().to("cpu", copy=False).contiguous()
+            tensors[key] = tensor
             fragments.append(
                 Fragment(
                     file=relative,
@@ -97,26 +124,22 @@ def _write_own(
                     stop=piece.stop,
                 )
             )
-    if not tensors:
-        return
-    path = temporary / relative
-    save_file(tensors, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    files[relative] = record_of(path)
+    if tensors:
+        shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+        files[relative] = write_tensors(temporary / relative, shapes, tensors.__getitem__, torch.float32)
 
 
-def _together(action: Callable[[], None], temporary: Path) -> None:
+def _together(action: Callable[[], None], temporary: Path, group: ProcessGroup | None) -> None:
     """Act, and raise on every process if any of them failed: the others would wait for it in the next step."""
     problem = None
     try:
         action()
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-    everyone: list[str | None] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(everyone, problem)
+    everyone: list[str | None] = [None] * torch.distributed.get_world_size(group)
+    torch.distributed.all_gather_object(everyone, problem, group=group)
     found = [text for text in everyone if text]
     if found:
-        if torch.distributed.get_rank() == 0:
+        if torch.distributed.get_rank(group) == 0:
             shutil.rmtree(temporary, ignore_errors=True)
         raise OSError("; ".join(dict.fromkeys(found)))

@@ -14,3 +14,6 @@ class CheckpointConfig(Section):
     """Checkpoints that are kept."""
     keep_every_steps: int = Field(default=0, ge=0)
     """Checkpoints at multiples of this are kept for ever; 0 keeps none beyond keep_last."""
+    asynchronous: bool = True
+    """Stop training only to copy the state to host memory (12 bytes per parameter that a process holds), and write it
+    while training goes on; otherwise training waits for the disk."""

@@ -10,8 +10,8 @@ from torch.autograd.function import once_differentiable
 from jp_llm.config.run import RunConfig
 from jp_llm.config.stages import Stage
 from jp_llm.model.decoder import Decoder
-from jp_llm.model.loss import summed_loss
-from jp_llm.parallel.collectives import gather_last, gather_sequence
+from jp_llm.model.loss import summed_loss, whole_logits
+from jp_llm.parallel.collectives import gather_sequence
 from jp_llm.parallel.tensor import Placement, TensorAxis
 
 TIED_GRADIENT = -1
@@ -69,8 +69,11 @@ class LossHead(nn.Module):
         hidden_BTD = gather_sequence(hidden_BSD, self.axis)
         if wanted.ndim == 1:
             hidden_BD = hidden_BTD[torch.arange(len(wanted), device=wanted.device), wanted]
-            logits_BV = gather_last(hidden_BD @ weight.t(), self.axis)
-            return (logits_BV[:, : model.vocab_size].float() * model.logit_scale,)
+            return (
+                whole_logits(
+                    hidden_BD, weight, axis=self.axis, vocab_size=model.vocab_size, logit_scale=model.logit_scale
+                ),
+            )
         loss, z_loss = summed_loss(
             hidden_BTD,
             weight,

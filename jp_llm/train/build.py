@@ -47,11 +47,13 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         virtual_stages=config.parallel.virtual_stages,
     )
     saver = Saver(preflight)
+    stack.callback(saver.close)
     engine = Engine(config, device, grid)
     state = saver.restore(engine)
     if state is None:
         state = TrainState()
         engine.initialize()
+    saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
     if world.is_main and state.step < config.train.num_steps:

@@ -82,6 +82,7 @@ def fit(run: Run) -> None:
         if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
             for record in completions(run.engine, run.preflight.tokenizer, state.step):
                 run.records.log(record)
+        run.saver.report()
         if _due(state.step, run.config.checkpoint.every_steps, last):
             run.saver.save(run.engine, state, final=last)
         run.throughput.forget_pause()

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import torch.distributed
 
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.checkpoint.format import Manifest, damage, read_manifest
+from jp_llm.checkpoint.host_copy import HostCopy
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
-from jp_llm.checkpoint.writer import write
+from jp_llm.checkpoint.writer import Contents, State, write
 from jp_llm.engine.engine import Engine
 from jp_llm.runtime.errors import UserError
 from jp_llm.train.preflight import Preflight
@@ -19,48 +22,135 @@ from jp_llm.train.records import Events
 from jp_llm.train.state import TrainState
 
 
+@dataclass(frozen=True)
+class _Save:
+    """A save that is under way."""
+
+    step: int
+    started: float
+    stall_seconds: float
+    """For how long training stood still."""
+    ended: Future[float]
+    """When it was committed (`time.perf_counter`)."""
+
+
 class Saver:
-    """Writes the checkpoints of one run, and keeps those that its configuration wants kept."""
+    """Writes the checkpoints of one run, and keeps those that its configuration wants kept.
+
+    Saving is asynchronous unless `checkpoint.asynchronous` says otherwise: training stands still while the state is
+    copied to host memory, and one thread does the rest. At most one save is under way.
+    """
 
     def __init__(self, preflight: Preflight) -> None:
+        """Every process makes its own at the same time."""
         self.preflight = preflight
         self.data_fingerprint = preflight.train_data.fingerprint
         self.events = Events(preflight.run_dir, preflight.world)
         self.store = CheckpointStore(preflight.run_dir)
+        # The thread must not meet the collectives of training, and what it sends is in host memory.
+        self._group = torch.distributed.new_group(backend="gloo")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._host_copy: HostCopy | None = None
+        self._save: _Save | None = None
+
+    def reserve(self, engine: Engine) -> None:
+        """Take the host memory that asynchronous saves need."""
+        if self.preflight.config.checkpoint.asynchronous:
+            self._host_copy = HostCopy(engine.owned_state())
 
     def save(self, engine: Engine, state: TrainState, *, final: bool) -> None:
-        """Write the checkpoint of this step; every process calls this together.
+        """Begin the checkpoint of this step, and end it if it is the final one; every process calls this together.
 
         A checkpoint that cannot be written (a full disk) is reported and training goes on with the older ones; only
         the final one must succeed.
+
+        Raises:
+            UserError: the final checkpoint could not be written.
         """
-        config = self.preflight.config
         started = time.perf_counter()
+        self.finish()
+        contents = self._contents(state)
+        # Without a host copy the thread reads the state itself, and training waits for it.
+        held = engine.owned_state() if self._host_copy is None else self._host_copy.take(engine.owned_state())
+        ended = self._thread.submit(self._write, state.step, held, contents)
+        if final or self._host_copy is None:
+            wait([ended])
+        self._save = _Save(state.step, started, time.perf_counter() - started, ended)
+        if final and (problem := self._outcome()):
+            raise UserError(f"{problem}; free the space and run the same command again")
+
+    def report(self) -> None:
+        """Say how the save that is under way ended, if it has."""
+        if self._save is not None and self._save.ended.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for the save that is under way, and say how it ended."""
+        if problem := self._outcome():
+            self._warn(f"{problem}; training goes on")
+
+    def close(self) -> None:
+        """Let the save that is under way end, also where training failed."""
+        self._thread.shutdown()
+        # Where a process died, the reason is on its way already.
+        if self._save is not None and isinstance(self._save.ended.exception(), OSError | None):
+            self.finish()
+
+    def _outcome(self) -> str | None:
+        """Wait for the save that is under way and record how it ended; the problem if it could not be written."""
+        save, self._save = self._save, None
+        if save is None:
+            return None
         try:
-            write(
-                self.store.path(state.step),
-                engine.owned_state(),
-                counters=state.as_dict(),
-                config=config.model_dump(mode="json"),
-                parameters=parameter_shapes(config.model),
-                tokenizer_folder=self.preflight.tokenizer_folder,
-                tokenizer_fingerprint=self.preflight.tokenizer.fingerprint,
-                data_fingerprint=self.data_fingerprint,
-            )
+            ended = save.ended.result()
         except OSError as error:
-            message = f"checkpoint of step {state.step} could not be written: {error}"
-            self.events.write("save_failed", step=state.step, error=str(error))
-            if final:
-                raise UserError(f"{message}; free the space and run the same command again") from error
-            if self.preflight.world.is_main:
-                print(f"warning: {message}; training goes on", file=sys.stderr, flush=True)
-            return
+            self.events.write("save_failed", step=save.step, error=str(error))
+            return f"checkpoint of step {save.step} could not be written: {error}"
+        self.events.write(
+            "save",
+            step=save.step,
+            seconds=round(ended - save.started, 3),
+            stall_seconds=round(save.stall_seconds, 3),
+        )
+        return None
+
+    def _contents(self, state: TrainState) -> Contents:
+        """Everything that the thread needs, as it is now."""
+        config, world = self.preflight.config, self.preflight.world
+        layout = config.parallel.layout(world.size)
+        return Contents(
+            state=state.as_dict(),
+            seed=config.seed,
+            layout={
+                "world_size": world.size,
+                "tensor": layout.tensor,
+                "pipeline": layout.pipeline,
+                "data": layout.data,
+                "zero_stage": config.parallel.zero_stage,
+            },
+            config=config.model_dump(mode="json"),
+            parameters=parameter_shapes(config.model),
+            tokenizer_folder=self.preflight.tokenizer_folder,
+            tokenizer_fingerprint=self.preflight.tokenizer.fingerprint,
+            data_fingerprint=self.data_fingerprint,
+        )
+
+    def _write(self, step: int, state: State, contents: Contents) -> float:
+        """Runs in the thread, on every process: write, commit, and delete what is no longer kept."""
+        write(self.store.path(step), state, contents, self._group)
+        ended = time.perf_counter()
         if self.preflight.world.is_main:
+            config = self.preflight.config.checkpoint
             try:
-                self.store.prune(config.checkpoint.keep_last, config.checkpoint.keep_every_steps)
+                self.store.point(step)
+                self.store.prune(config.keep_last, config.keep_every_steps)
             except OSError as error:
-                print(f"warning: an old checkpoint could not be deleted: {error}", file=sys.stderr, flush=True)
-        self.events.write("save", step=state.step, seconds=round(time.perf_counter() - started, 3))
+                self._warn(f"the checkpoint of step {step} is safe, but tidying up after it failed: {error}")
+        return ended
+
+    def _warn(self, message: str) -> None:
+        if self.preflight.world.is_main:
+            print(f"warning: {message}", file=sys.stderr, flush=True)
 
     def restore(self, engine: Engine) -> TrainState | None:
         """Load the newest good checkpoint into `engine`; None if the run has none.
@@ -86,7 +176,8 @@ class Saver:
         for step in reversed(listed[0]):
             found = self._damage(self.store.path(step))
             if not found:
-                self._set_aside(bad)
+                if world.is_main:
+                    self._tidy(bad, step)
                 return self.store.path(step)
             bad[step] = found
         if bad:
@@ -109,13 +200,17 @@ class Saver:
         torch.distributed.all_gather_object(everyone, found)
         return sorted({problem for problems in everyone for problem in problems})
 
-    def _set_aside(self, bad: dict[int, list[str]]) -> None:
-        if not self.preflight.world.is_main:
-            return
+    def _tidy(self, bad: dict[int, list[str]], good: int) -> None:
+        """Name what is wrong and set it aside, so that it is neither counted nor found again."""
+        if problem := self.store.latest_problem():
+            self.events.write("wrong_latest", problem=problem)
+            self._warn(problem)
         for step, found in bad.items():
             target = self.store.set_aside(step)
             self.events.write("damaged_checkpoint", step=step, problems=found, moved_to=str(target))
-            print(f"warning: damaged checkpoint moved to {target} ({found[0]})", file=sys.stderr, flush=True)
+            self._warn(f"damaged checkpoint moved to {target} ({'; '.join(found)})")
+        if bad or problem:
+            self.store.point(good)
 
     def _compare(self, folder: Path, manifest: Manifest) -> None:
         """Refuse what cannot be continued; print what changed otherwise."""

@@ -7,7 +7,7 @@ import torch
 import torch.distributed
 
 from jp_llm.arch.parameters import parameter_shapes
-from jp_llm.checkpoint.writer import write
+from jp_llm.checkpoint.writer import Contents, write
 from jp_llm.config.model import ModelConfig
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.model_card import CardFacts
@@ -101,15 +101,16 @@ def write_checkpoint(folder: Path, decoder: Decoder, tokenizer: Tokenizer, **con
                 moments = {kind: torch.zeros(part.numel) for kind in ("exp_avg", "exp_avg_sq")}
                 state.append((Piece(part, 0, part.numel), {"weight": value.clone()} | moments))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write(
-            folder,
-            state,
-            counters={"step": 3, "consumed_tokens": 96},
+        contents = Contents(
+            state={"step": 3, "consumed_tokens": 96},
+            seed=0,
+            layout={"world_size": 1},
             config={"model": decoder.config.model_dump(mode="json"), **config},
             parameters=parameter_shapes(decoder.config),
             tokenizer_folder=tokenizer.folder,
             tokenizer_fingerprint=tokenizer.fingerprint,
             data_fingerprint="0" * 64,
         )
+        write(folder, state, contents)
     finally:
         torch.distributed.destroy_process_group()

@@ -1,5 +1,6 @@
 """What is written by any division into fragments comes back under any other."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +13,9 @@ from gloo import Processes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jp_llm.checkpoint.format import KINDS, MANIFEST, damage, read_manifest
+from jp_llm.checkpoint.format import KINDS, MANIFEST, MANIFEST_HASH, damage, read_manifest
 from jp_llm.checkpoint.reader import CheckpointReader
-from jp_llm.checkpoint.store import CheckpointStore, resolve
-from jp_llm.checkpoint.writer import write
+from jp_llm.checkpoint.writer import Contents, write
 from jp_llm.parallel.slices import Piece, Slice, flat_pieces, whole_slice
 from jp_llm.runtime.errors import UserError
 
@@ -60,16 +60,17 @@ def values_of(piece: Piece, kind: str) -> torch.Tensor:
 def save(target: Path, layout_number: int, tokenizer: Path) -> None:
     size, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
     own = pieces(layouts()[layout_number], size, rank)
-    write(
-        target,
-        ((piece, {kind: values_of(piece, kind) for kind in ("weight", "exp_avg", "exp_avg_sq")}) for piece in own),
-        counters={"step": 3},
+    contents = Contents(
+        state={"step": 3},
+        seed=1,
+        layout={"world_size": size},
         config={"seed": 1},
         parameters=SHAPES,
         tokenizer_folder=tokenizer,
         tokenizer_fingerprint="t",
         data_fingerprint="d",
     )
+    write(target, ((piece, {kind: values_of(piece, kind) for kind in KINDS}) for piece in own), contents)
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +138,25 @@ def test_every_kind_of_damage_to_every_file_is_named(written: list[Path], tmp_pa
     assert damage(written[-1], read_manifest(written[-1])) == []
 
 
+def sign(folder: Path, manifest: str) -> None:
+    """Replace the manifest and its hash, as somebody with a reason could."""
+    (folder / MANIFEST).write_text(manifest)
+    digest = hashlib.sha256(manifest.encode()).hexdigest()
+    (folder / MANIFEST_HASH).write_text(f"{digest}  {MANIFEST}\n")
+
+
 @pytest.mark.distributed
 def test_a_damaged_manifest_is_named(written: list[Path], tmp_path: Path) -> None:
     shutil.copytree(written[0], tmp_path / "copy")
     manifest = tmp_path / "copy" / MANIFEST
     whole_text = manifest.read_text()
-    for text in (whole_text[: len(whole_text) // 2], whole_text.replace('"format": 1', '"format": 2'), "{}"):
+    for text in (whole_text[: len(whole_text) // 2], whole_text.replace('"step": 3', '"step": 2'), "{}"):
         manifest.write_text(text)
-        with pytest.raises(UserError, match="damaged or of another format"):
+        with pytest.raises(UserError, match=r"manifest\.json: its sha256 is not what .*manifest\.sha256 says"):
             read_manifest(tmp_path / "copy")
+    sign(tmp_path / "copy", whole_text.replace('"format": 2', '"format": 1'))
+    with pytest.raises(UserError, match=r"manifest\.json: of another format \(format: "):
+        read_manifest(tmp_path / "copy")
 
 
 @pytest.mark.distributed
@@ -155,8 +166,8 @@ def test_missing_elements_are_noticed(written: list[Path], tmp_path: Path) -> No
     values: dict[str, Any] = json.loads(manifest.read_text())
     for kind in KINDS:
         rest = [f for f in values["fragments"] if (f["name"], f["kind"]) != ("b.weight", kind)]
-        manifest.write_text(json.dumps(values | {"fragments": rest}))
-        with pytest.raises(UserError, match=rf"0 of 7 elements of b\.weight \({kind}\)"):
+        sign(tmp_path / "copy", json.dumps(values | {"fragments": rest}))
+        with pytest.raises(UserError, match=rf"b\.weight \({kind}\): 0 of 7 elements are stored"):
             CheckpointReader(tmp_path / "copy")
 
 
@@ -164,19 +175,19 @@ def save_where_nothing_can_be_written(target: Path, tokenizer: Path) -> str:
     """The last process finds the disk full."""
     import jp_llm.checkpoint.writer as writer
 
-    original = writer.save_file
+    original = writer.write_tensors
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     if torch.distributed.get_rank() == torch.distributed.get_world_size() - 1:
-        writer.save_file = full
+        writer.write_tensors = full
     try:
         save(target, 0, tokenizer)
     except OSError as error:
         return str(error)
     finally:
-        writer.save_file = original
+        writer.write_tensors = original
     return "written"
 
 
@@ -210,26 +221,3 @@ def test_a_problem_of_the_main_process_alone_is_told_to_all(tmp_path: Path, two_
     answers = two_processes.run(save_with_a_broken_start, tmp_path / "step_00000003", tmp_path / "no tokenizer")
     assert len(set(answers)) == 1
     assert "no tokenizer" in answers[0]
-
-
-def test_what_is_kept(tmp_path: Path) -> None:
-    store = CheckpointStore(tmp_path)
-    for step in (10, 20, 30, 40, 50):
-        store.path(step).mkdir(parents=True)
-        (store.path(step) / MANIFEST).write_text("{}")
-    store.prune(keep_last=2, keep_every_steps=20)
-    assert store.steps() == [20, 40, 50]
-    store.prune(keep_last=1, keep_every_steps=0)
-    assert store.steps() == [50]
-
-
-def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints" / "global_step100").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"global_step100.*choose another run_dir"):
-        CheckpointStore(tmp_path).steps()
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="neither a checkpoint"):
-        resolve(tmp_path / "model")
-    with pytest.raises(UserError, match="not a jp-llm checkpoint"):
-        read_manifest(tmp_path / "model")

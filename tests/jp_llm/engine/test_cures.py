@@ -13,12 +13,11 @@ from training import RATES, History, batch_of_step, build_engine, compare, engin
 
 from jp_llm.engine.tied import TiedEmbedding
 from jp_llm.engine.zero import ZeroEngine
-from jp_llm.parallel.grid import Grid
 
 CASE = {
     "model__num_layers": 3,
     "train__micro_batch_size": 2,
-    "train__global_batch_size": 6,
+    "train__global_batch_size": 4,
     "parallel": {"zero_stage": 3, "tensor": 2, "pipeline": 2},
 }
 
@@ -32,19 +31,12 @@ def _mark_nothing(self: ZeroEngine) -> None:
         parameter.tensor_model_parallel = False
 
 
-def _rank_over_all_stages(self: Grid) -> int:
-    return self.pipeline_rank * self.layout.tensor + self.tensor_rank
-
-
 def _nothing(*args: Any) -> None:
     pass
 
 
 WITHOUT: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "clearing the flag before a backward pass": lambda: patch.object(ZeroEngine, "backward", _backward_without_flag),
-    "a model-parallel rank that is 0 once per stage": lambda: patch.object(
-        Grid, "get_model_parallel_rank", _rank_over_all_stages
-    ),
     "the marks of divided parameters": lambda: patch.object(ZeroEngine, "_check", _mark_nothing),
     "the sum of partial gradients": lambda: patch("jp_llm.engine.engine.sum_gradients", _nothing),
     "the gradient of a tied head": lambda: patch.object(TiedEmbedding, "collect", _nothing),

@@ -123,9 +123,11 @@ def test_bf16_stays_near_fp32_on_every_layout(four_processes: Processes) -> None
     for history_and_weights in four_processes.run(all_cases, cases):
         for (history, _), overrides in zip(history_and_weights, cases, strict=True):
             expected, _ = plain_training(run_config(**{**overrides, "train__precision": "fp32"}))
-            torch.testing.assert_close(
-                torch.tensor(history), torch.tensor(expected), rtol=1e-2, atol=0, msg=lambda m, o=overrides: f"{o}: {m}"
-            )
+            losses, norms = torch.tensor(history).T
+            expected_losses, expected_norms = torch.tensor(expected).T
+            torch.testing.assert_close(losses, expected_losses, rtol=5e-4, atol=0, msg=name_of(overrides))
+            # Later norms are those of weights that AdamW has driven apart: it follows signs of gradients near zero.
+            torch.testing.assert_close(norms[:2], expected_norms[:2], rtol=5e-3, atol=0, msg=name_of(overrides))
 
 
 def step_with_poison(overrides: dict[str, Any]) -> tuple[bool, bool, bool]:

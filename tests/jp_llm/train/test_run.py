@@ -2,17 +2,20 @@
 
 import json
 import math
+import random
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed
 from gloo import Processes
 from tiny import run_config, write_dataset
 
+from jp_llm.checkpoint.format import FileRecord
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.runtime.errors import UserError
@@ -205,19 +208,19 @@ def train_on_a_full_disk(overrides: dict[str, Any]) -> str:
     """From step 4 on no fragment can be written."""
     import jp_llm.checkpoint.writer as writer
 
-    original, saved = writer.save_file, []
+    original, saved = writer.write_tensors, []
 
-    def full_after_one(*arguments: Any) -> None:
+    def full_after_one(*arguments: Any) -> FileRecord:
         saved.append(1)
         if len(saved) > 1:
             raise OSError(28, "No space left on device")
-        original(*arguments)
+        return original(*arguments)
 
-    writer.save_file = full_after_one
+    writer.write_tensors = full_after_one
     try:
         return train(overrides)
     finally:
-        writer.save_file = original
+        writer.write_tensors = original
 
 
 @pytest.mark.distributed
@@ -271,6 +274,37 @@ def test_what_cannot_be_continued_is_refused(
     write_dataset(other, sources=("books",))
     (message,) = one_process.run(train, same | {"data__path": str(other)})
     assert "was trained with tokenizer" in message
+
+
+def random_states_before_and_after(overrides: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The state of every global random generator, before and after a run."""
+
+    def states() -> tuple[Any, ...]:
+        name, keys, *rest = np.random.get_state(legacy=True)
+        return torch.get_rng_state().tolist(), name, keys.tolist(), rest, random.getstate()
+
+    with ExitStack() as stack:
+        run = build(check(run_config(**overrides)), torch.device("cpu"), stack)
+        before = states()
+        fit(run)
+        return [before, states()]
+
+
+@pytest.mark.distributed
+def test_training_draws_from_no_random_generator_that_a_checkpoint_would_have_to_carry(
+    data: Path, tmp_path: Path, one_process: Processes
+) -> None:
+    overrides = {
+        "run_dir": str(tmp_path / "run"),
+        "data__path": str(data),
+        "train__num_steps": 2,
+        "train__sample_every_steps": 1,
+        "train__sample_prompts": PROMPTS,
+        "train__eval_every_steps": 1,
+        "train__activation_checkpointing": True,
+    }
+    ((before, after),) = one_process.run(random_states_before_and_after, overrides)
+    assert before == after
 
 
 def preflight_problems(**overrides: Any) -> str:
