@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
-TIMEOUT_SECONDS = 60.0
-LAG_SECONDS = 5.0
+TIMEOUT_SECONDS = 120.0
+LAG_SECONDS = 10.0
 
 
 class Processes:

@@ -53,6 +53,8 @@ def overrides(layout: str, run_dir: Path, data: Path, num_steps: int) -> dict[st
         "model__num_layers": 4,
         "train__num_steps": num_steps,
         "train__micro_batch_size": 1,
+        "train__eval_samples": 2,
+        "train__loggers": ("jsonl",),
         # The schedule looks at the number of steps, which is cut short here.
         "optim__schedule": "constant",
         "checkpoint__every_steps": SAVED_AT,
@@ -60,24 +62,21 @@ def overrides(layout: str, run_dir: Path, data: Path, num_steps: int) -> dict[st
     }
 
 
-def train(many: list[dict[str, Any]]) -> list[list[tuple[int, list[int]]]]:
-    """The consumed samples of this process's data-parallel rank per run: (rank, numbers of all steps)."""
-    found = []
-    for values in many:
-        with ExitStack() as stack:
-            run = build(check(run_config(**values)), torch.device("cpu"), stack)
-            consumed: list[int] = []
-            read = run.loader._read
+def train(values: dict[str, Any]) -> tuple[int, list[int]]:
+    """One run; this process's data-parallel rank, and the samples that this rank read in all steps."""
+    with ExitStack() as stack:
+        run = build(check(run_config(**values)), torch.device("cpu"), stack)
+        consumed: list[int] = []
+        read = run.loader._read
 
-            def spy(first_sample: int, read: Any = read, consumed: list[int] = consumed) -> Any:
-                batch = read(first_sample)
-                consumed.extend(batch.sample_ids)
-                return batch
+        def spy(first_sample: int) -> Any:
+            batch = read(first_sample)
+            consumed.extend(batch.sample_ids)
+            return batch
 
-            run.loader._read = spy  # type: ignore[method-assign]
-            fit(run)
-            found.append((run.engine.grid.data_rank, consumed))
-    return found
+        run.loader._read = spy  # type: ignore[method-assign]
+        fit(run)
+        return run.engine.grid.data_rank, consumed
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +86,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def play(groups: dict[int, Processes], named: list[tuple[str, dict[str, Any]]]) -> dict[str, list[int]]:
-    """Run each configuration in the group of its size; the samples that it consumed, by run folder."""
-    consumed: dict[str, list[int]] = {}
-    for size, processes in groups.items():
-        many = [values for layout, values in named if LAYOUTS[layout][0] == size]
-        if not many:
-            continue
-        by_rank = processes.run(train, many)
-        for index, values in enumerate(many):
-            of_ranks = {rank: samples for rank, samples in (found[index] for found in by_rank)}
-            consumed[values["run_dir"]] = sorted(sample for samples in of_ranks.values() for sample in samples)
-    return consumed
+def play(groups: dict[int, Processes], layout: str, values: dict[str, Any]) -> list[int]:
+    """Run a configuration in the group of its size; the numbers of the samples that were read, in order."""
+    of_ranks = dict(groups[LAYOUTS[layout][0]].run(train, values))
+    return sorted(sample for samples in of_ranks.values() for sample in samples)
 
 
 def losses(run_dir: Path) -> list[float]:
@@ -116,19 +107,19 @@ def test_a_checkpoint_of_any_layout_continues_on_any_other(
     four_processes: Processes,
 ) -> None:
     groups = {1: one_process, 2: two_processes, 4: four_processes}
-    undisturbed = {layout: tmp_path / f"whole_{number}" for number, layout in enumerate(LAYOUTS)}
-    play(groups, [(layout, overrides(layout, folder, data, LAST)) for layout, folder in undisturbed.items()])
-    changed = {}
+    undisturbed = {}
+    for number, layout in enumerate(LAYOUTS):
+        undisturbed[layout] = tmp_path / f"whole_{number}"
+        play(groups, layout, overrides(layout, undisturbed[layout], data, LAST))
+    per_step = run_config().train.global_batch_size
     for number, (before, after) in enumerate(PAIRS):
-        changed[before, after] = tmp_path / f"changed_{number}"
-        shutil.copytree(undisturbed[before], changed[before, after])
-        store = CheckpointStore(changed[before, after])
+        folder = tmp_path / f"changed_{number}"
+        shutil.copytree(undisturbed[before], folder)
+        store = CheckpointStore(folder)
         for step in store.steps():
             if step > SAVED_AT:
                 shutil.rmtree(store.path(step))
-    consumed = play(groups, [(pair[1], overrides(pair[1], folder, data, LAST)) for pair, folder in changed.items()])
-    per_step = run_config().train.global_batch_size
-    for (before, after), folder in changed.items():
+        samples = play(groups, after, overrides(after, folder, data, LAST))
         case = f"from {before} to {after}"
         torch.testing.assert_close(
             torch.tensor(losses(folder), dtype=torch.float64),
@@ -137,6 +128,5 @@ def test_a_checkpoint_of_any_layout_continues_on_any_other(
             atol=0,
             msg=lambda message, case=case: f"{case}: {message}",
         )
-        samples = consumed[str(folder)]
         # The reader works ahead of the last step.
         assert samples[: (LAST - SAVED_AT) * per_step] == list(range(SAVED_AT * per_step, LAST * per_step)), case
