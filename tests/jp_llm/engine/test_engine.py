@@ -34,6 +34,17 @@ def test_every_stage_trains_to_the_weights_of_a_plain_loop(
 
 
 @pytest.mark.distributed
+def test_state_in_host_memory_trains_to_the_same_weights(two_processes: Processes) -> None:
+    # On a CPU this shows the way through DeepSpeed's offload, not where the tensors lie.
+    overrides = [
+        {"model__arch": "gpt2", "parallel": {"zero_stage": stage, "offload_optimizer": True}} for stage in (1, 2, 3)
+    ]
+    by_rank = two_processes.run(all_cases, overrides)
+    for index, values in enumerate(overrides):
+        compare([found[index] for found in by_rank], run_config(**values), str(values))
+
+
+@pytest.mark.distributed
 def test_bf16_stays_near_fp32(two_processes: Processes) -> None:
     found = cases("bf16", [("llama", stage) for stage in (0, 1, 2, 3)])
     expected, _ = plain_training(run_config())
