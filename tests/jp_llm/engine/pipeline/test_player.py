@@ -29,7 +29,8 @@ def grid_of(num_stages: int, *, interleaved: bool) -> Grid:
     """One grid per layout and process: process groups are dear."""
     key = num_stages, interleaved
     if key not in _grids:
-        _grids[key] = Grid(Layout(pipeline=num_stages), virtual_stages=2 if interleaved else 1)
+        columns = torch.distributed.get_world_size() // num_stages
+        _grids[key] = Grid(Layout(data=columns, pipeline=num_stages), virtual_stages=2 if interleaved else 1)
     return _grids[key]
 
 
@@ -127,7 +128,8 @@ def compare(processes: Processes, num_stages: int, num_chunks: int, num_micro_ba
     results = processes.run(play, num_stages, num_chunks, num_micro_batches, dtype_name, pause, evaluate)
     gradients: dict[int, np.ndarray] = {}
     for found, _ in results:
-        gradients |= found
+        for virtual, gradient in found.items():
+            np.testing.assert_array_equal(gradients.setdefault(virtual, gradient), gradient)
     wanted, losses = in_one_piece(num_stages * num_chunks, num_micro_batches, getattr(torch, dtype_name))
     assert results[-1][1] == losses
     if evaluate:
@@ -149,6 +151,12 @@ def test_gradients_are_those_of_one_process(
 ) -> None:
     processes: Processes = request.getfixturevalue(fixture)
     compare(processes, processes.size, num_chunks, num_micro_batches, dtype_name=dtype_name)
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("num_chunks", [1, 2])
+def test_two_pipelines_side_by_side(four_processes: Processes, num_chunks: int) -> None:
+    compare(four_processes, 2, num_chunks, 5, pause=0.01)
 
 
 @pytest.mark.distributed
