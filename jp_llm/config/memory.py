@@ -43,14 +43,16 @@ def element_bytes(precision: str) -> int:
 def state_bytes(num_parameters: int, zero_stage: int, precision: str, data_parallel_size: int) -> State:
     """Weights, gradients, fp32 weights and two moments (Rajbhandari et al. 2020, ZeRO, section 5).
 
-    With bf16: 2 (weights) + 4 (fp32 gradients) + 12 (fp32 weights and moments); stage 1 keeps the gradients whole,
-    stage 2 divides them, stage 3 divides the bf16 weights too. With fp32 stage 0 there is no second copy.
+    With bf16: 2 (weights) + 4 (fp32 gradients) + 12 (fp32 weights and moments); stage 1 keeps the gradients whole, and
+    DeepSpeed's optimizer for it also those of the last backward pass, in bf16; stage 2 divides them, stage 3 divides
+    the bf16 weights too. With fp32 stage 0 there is no second copy.
     """
     divided = num_parameters / data_parallel_size
     if zero_stage == 0 and precision == "fp32":
         return State(4 * num_parameters, 4 * num_parameters, 8 * num_parameters)
     weights = element_bytes(precision) * (divided if zero_stage == 3 else num_parameters)
-    gradients = 4 * (divided if zero_stage >= 2 else num_parameters)
+    undivided = (6 if precision == "bf16" else 4) * num_parameters
+    gradients = 4 * divided if zero_stage >= 2 else undivided
     return State(round(weights), round(gradients), round(12 * divided))
 
 

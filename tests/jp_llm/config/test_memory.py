@@ -53,8 +53,12 @@ def test_parameters_of_a_rank_are_those_of_its_module(arch: str, tensor: int) ->
 
 def test_state_bytes_by_stage() -> None:
     # ZeRO (Rajbhandari et al. 2020), figure 1, with fp32 gradients: 18 bytes per parameter undivided.
-    assert state_bytes(1000, 1, "bf16", 1).total == 18000
-    assert state_bytes(1000, 1, "bf16", 4).total == 2000 + 4000 + 3000
+    assert state_bytes(1000, 2, "bf16", 1).total == 18000
+    # BF16_Optimizer zeroes the bf16 gradients (`clear_lp_grads`) but never lets them go.
+    assert state_bytes(1000, 1, "bf16", 1).total == 20000
+    assert state_bytes(1000, 0, "bf16", 4) == state_bytes(1000, 1, "bf16", 4)
+    assert state_bytes(1000, 1, "bf16", 4).total == 2000 + 6000 + 3000
+    assert state_bytes(1000, 1, "fp32", 4).total == 4000 + 4000 + 3000
     assert state_bytes(1000, 2, "bf16", 4).total == 2000 + 1000 + 3000
     assert state_bytes(1000, 3, "bf16", 4).total == 500 + 1000 + 3000
     assert state_bytes(1000, 0, "fp32", 4).total == 16000

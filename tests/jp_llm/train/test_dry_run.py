@@ -94,6 +94,11 @@ def test_engines_hold_and_save_what_was_planned(four_processes: Processes) -> No
         for stage, layout in [*enumerate(layouts), *enumerate(reversed(layouts))]
     ]
     cases.append({**cases[1], "train__precision": "bf16"})
+    # Recomputed blocks weigh more against this head: the stages are cut elsewhere.
+    plain = {**common, "model__num_layers": 6, "model__vocab_size": 1024, "parallel__pipeline": 2}
+    recomputed = {**plain, "train__activation_checkpointing": True}
+    assert [chunks(run_config(**case))[0][0].layers for case in (plain, recomputed)] == [range(5), range(4)]
+    cases.append(recomputed)
     for rank, found in enumerate(four_processes.run(held_by_engines, cases)):
         for case, held in zip(cases, found, strict=True):
             config = run_config(**case)
