@@ -72,8 +72,7 @@ def saves_of(folder: Path, engine: Engine, count: int, *, asynchronous: bool) ->
         for step in range(1, count + 2):
             saver.save(engine, TrainState(step=step), final=False)
             steps.append(0)
-            while saver._save is not None:
-                saver.report()
+            while saver.report():
                 engine.train_step(batch, 1e-5)
                 steps[-1] += 1
     events = [event for event in read_json_lines(preflight.run_dir / "events.jsonl") if event["event"] == "save"]

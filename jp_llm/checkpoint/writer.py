@@ -81,8 +81,7 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
             files={name: record for _, found in gathered for name, record in found.items()} | files,
         )
         write_manifest(temporary, manifest)
-        # The entries of the folder itself; every file and what lies deeper is durable already.
-        fsync_directory(temporary)
+        # Every file is durable by now, and so is its name: `atomic_writer` sees to both.
         os.rename(temporary, target)
         fsync_directory(target.parent)
 

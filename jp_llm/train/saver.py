@@ -79,10 +79,11 @@ class Saver:
         if final and (problem := self._outcome()):
             raise UserError(f"{problem}; free the space and run the same command again")
 
-    def report(self) -> None:
-        """Say how the save that is under way ended, if it has."""
+    def report(self) -> bool:
+        """Say how the save that is under way ended, if it has; whether one is still under way."""
         if self._save is not None and self._save.ended.done():
             self.finish()
+        return self._save is not None
 
     def finish(self) -> None:
         """Wait for the save that is under way, and say how it ended."""

@@ -39,7 +39,7 @@ from jp_llm.checkpoint.store import CheckpointStore  # noqa: E402
 from jp_llm.runtime.files import read_json_lines  # noqa: E402
 
 STEPS_PER_KILL = 40
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 240.0
 """Without a new checkpoint for so long, a run counts as hung."""
 POLL_SECONDS = 0.05
 SAVE_POLL_SECONDS = 0.001

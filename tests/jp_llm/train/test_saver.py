@@ -168,15 +168,33 @@ def test_a_synchronous_save_is_there_when_it_returns(data: Path, tmp_path: Path,
     assert save["stall_seconds"] > 0.2
 
 
+def fail_while_a_save_is_under_way(run_dir: Path, data: Path) -> list[int]:
+    store = CheckpointStore(run_dir)
+    try:
+        with Session(run_dir, data) as session:
+            session.gate.clear()
+            session.save(1)
+            raise RuntimeError("training failed")
+    except RuntimeError:
+        return store.steps()
+
+
+@pytest.mark.distributed
+def test_a_save_that_is_under_way_ends_where_training_fails(
+    data: Path, tmp_path: Path, two_processes: Processes
+) -> None:
+    assert two_processes.run(fail_while_a_save_is_under_way, tmp_path, data) == [[1]] * 2
+    assert [event["step"] for event in events(tmp_path, "save")] == [1]
+
+
 def save_on_a_full_disk(run_dir: Path, data: Path) -> list[Any]:
     with Session(run_dir, data) as session:
         session.save(1)
         session.saver.finish()
         session.full = torch.distributed.get_rank() == 1
         session.save(2)
-        while not session.saver._save.ended.done():  # type: ignore[union-attr]
+        while session.saver.report():
             time.sleep(0.01)
-        session.saver.report()
         known = len(events(run_dir, "save_failed"))
         try:
             session.save(3, final=True)
