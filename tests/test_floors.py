@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"runtime", "config", "shards"},
     "optim": {"runtime", "config"},
     "model": {"config", "arch", "parallel"},
-    "engine": {"config", "arch", "data", "model", "optim", "parallel"},
+    "engine": {"runtime", "config", "arch", "data", "model", "optim", "parallel"},
     "checkpoint": {"runtime", "parallel"},
     "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint"},
     "export": GROUND | {"parallel", "model", "checkpoint"},

@@ -4,8 +4,8 @@ Every pipeline stage has such an engine of its own. DeepSpeed expects one forwar
 a pipeline has several micro-batches under way, and what that breaks is mended here (each place says how).
 
 Checked with DeepSpeed 0.19.8. What is private to it and used here stands in `_BUCKETED`, `_PARTITIONED` and
-`_OF_PARAMETERS`; `_check` compares at start-up, and that all processes agree on what they are about to do together, so
-that an upgrade fails with words and not with wrong gradients.
+`_OF_PARAMETERS`. `prepare` refuses another version, and `_check` compares at start-up what is there, and whether all
+processes agree on what they are about to do together: an upgrade fails with words and not with wrong gradients.
 """
 
 import os
@@ -26,6 +26,7 @@ from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.parallel.grid import Grid
 from jp_llm.parallel.tensor import Placement
+from jp_llm.runtime.errors import UserError
 
 CHECKED_VERSION = "0.19.8"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -74,6 +75,13 @@ def prepare(device: torch.device) -> None:
     # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
     import deepspeed
+
+    if deepspeed.__version__.partition("+")[0] != CHECKED_VERSION:  # behind the + stands how it was built
+        raise UserError(
+            f"DeepSpeed {deepspeed.__version__} is installed; the engine leans on private parts of it and was checked "
+            f"with {CHECKED_VERSION}. pip install deepspeed=={CHECKED_VERSION}, or, to move on to another version, change "
+            "CHECKED_VERSION in jp_llm/engine/zero.py and run tests/jp_llm/engine"
+        )
     from deepspeed.runtime.zero import partitioned_param_coordinator
 
     # Without this its start probes for compilers and may build an operator.
@@ -398,9 +406,8 @@ class ZeroEngine:
             found.append("parameter_offload.fwd_pre_hook")
         if found or (bf16_stage_1 and type(self.optimizer).__name__ != "BF16_Optimizer"):
             raise RuntimeError(
-                f"DeepSpeed {deepspeed.__version__} is not the version this engine was checked with "
-                f"({CHECKED_VERSION}): {type(self.optimizer).__name__} lacks {found}; "
-                f"install deepspeed=={CHECKED_VERSION}"
+                f"DeepSpeed {deepspeed.__version__} differs from what this engine was checked with: "
+                f"{type(self.optimizer).__name__} lacks {found}; reinstall deepspeed=={CHECKED_VERSION}"
             )
         if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in self._flat_masters()):
             raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")

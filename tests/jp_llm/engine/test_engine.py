@@ -1,6 +1,7 @@
 """Every ZeRO stage on one and two processes against a plain PyTorch loop."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -8,6 +9,9 @@ import torch.distributed
 from gloo import Processes
 from tiny import run_config
 from training import all_cases, batch_of_step, build_engine, compare, engine_training, plain_training
+
+from jp_llm.engine.zero import prepare
+from jp_llm.runtime.errors import UserError
 
 # Two architectures at every stage, the others once: tied and untied heads, fused projections with and without bias.
 CASES = [("llama", stage) for stage in (0, 1, 2, 3)] + [("gpt2", stage) for stage in (0, 1, 2, 3)]
@@ -97,3 +101,29 @@ def test_ways_of_computing_do_not_change_what_is_computed(one_process: Processes
     (plain, *others) = one_process.run(losses_under, settings)[0]
     for found, overrides in zip(others, settings[1:], strict=True):
         torch.testing.assert_close(torch.tensor(found), torch.tensor(plain), rtol=1e-5, atol=0, msg=str(overrides))
+
+
+def message_without(what: str, overrides: dict[str, Any]) -> str:
+    """What the start-up says where DeepSpeed is not what it was."""
+    config = run_config(**overrides)
+    if what == "field":
+        found = patch("jp_llm.engine.zero._PARTITIONED", ["a_field_that_is_gone"])
+    else:
+        found = patch("jp_llm.engine.zero.CHECKED_VERSION", "0.0.1")
+    with found:
+        try:
+            prepare(torch.device("cpu"))
+            build_engine(config)
+        except (RuntimeError, UserError) as error:
+            return str(error)
+    return "started"
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [("field", "lacks ['a_field_that_is_gone']; reinstall"), ("version", "was checked with 0.0.1. pip install")],
+)
+def test_another_deepspeed_is_refused_with_words(what: str, expected: str, two_processes: Processes) -> None:
+    for message in two_processes.run(message_without, what, {"parallel": {"zero_stage": 3}}):
+        assert expected in message

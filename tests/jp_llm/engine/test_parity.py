@@ -99,9 +99,14 @@ def name_of(found: dict[str, Any]) -> str:
 
 
 def play(processes: Processes, cases: list[dict[str, Any]]) -> None:
-    by_rank = processes.run(all_cases, cases)
-    for index, overrides in enumerate(cases):
-        compare([found[index] for found in by_rank], run_config(**overrides), name_of(overrides))
+    for some in batched(cases, 10):
+        by_rank = processes.run(all_cases, some)
+        for index, overrides in enumerate(some):
+            compare([found[index] for found in by_rank], run_config(**overrides), name_of(overrides))
+
+
+def batched(cases: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]]:
+    return [cases[start : start + size] for start in range(0, len(cases), size)]
 
 
 @pytest.mark.distributed
