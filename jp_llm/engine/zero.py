@@ -79,8 +79,8 @@ def prepare(device: torch.device) -> None:
     if deepspeed.__version__.partition("+")[0] != CHECKED_VERSION:  # behind the + stands how it was built
         raise UserError(
             f"DeepSpeed {deepspeed.__version__} is installed; the engine leans on private parts of it and was checked "
-            f"with {CHECKED_VERSION}. pip install deepspeed=={CHECKED_VERSION}, or, to move on to another version, change "
-            "CHECKED_VERSION in jp_llm/engine/zero.py and run tests/jp_llm/engine"
+            f"with {CHECKED_VERSION}. pip install deepspeed=={CHECKED_VERSION}, or, to move on to another version, "
+            "change CHECKED_VERSION in jp_llm/engine/zero.py and run tests/jp_llm/engine"
         )
     from deepspeed.runtime.zero import partitioned_param_coordinator
 
