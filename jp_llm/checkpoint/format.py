@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, sha256_of, write_json
+from jp_llm.runtime.files import atomic_writer, sha256_of
 
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.sha256"
@@ -81,7 +81,8 @@ class Manifest(BaseModel):
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest and its hash, durably."""
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    with atomic_writer(folder / MANIFEST) as file:
+        file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
     with atomic_writer(folder / MANIFEST_HASH) as file:
         file.write(_hash_line(folder))
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from itertools import count
 from pathlib import Path
 
 from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
@@ -60,8 +61,9 @@ class CheckpointStore:
 
     def set_aside(self, step: int) -> Path:
         """Take a damaged checkpoint out of the way: it neither counts as kept nor is found again."""
-        target = self.folder / f"damaged_{self.path(step).name}"
-        shutil.rmtree(target, ignore_errors=True)
+        name = f"damaged_{self.path(step).name}"
+        targets = (self.folder / (name if number == 1 else f"{name}_{number}") for number in count(1))
+        target = next(target for target in targets if not target.exists())
         self.path(step).rename(target)
         return target
 

@@ -254,9 +254,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help=f"of the run; default {STEPS_PER_KILL} per kill")
     parser.add_argument("--seed", type=int, default=0, help="of ranks and moments")
     parser.add_argument("overrides", nargs="*", help="for launch/train.py, e.g. parallel.tensor=2")
+    arguments = parser.parse_args()
+    # Like Ctrl-C: end the processes and remove the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(tempfile.mkdtemp(prefix="kill_"))
     try:
-        return soak(Soak(folder, parser.parse_args()))
+        return soak(Soak(folder, arguments))
     finally:
         shutil.rmtree(folder)
 

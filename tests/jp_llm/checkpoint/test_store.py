@@ -52,6 +52,13 @@ def test_what_is_kept(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in store.folder.iterdir()) == ["damaged_step_00000050", "step_00000040"]
 
 
+def test_what_is_set_aside_is_never_overwritten(store: CheckpointStore) -> None:
+    assert store.set_aside(30).name == "damaged_step_00000030"
+    write_checkpoint(store.path(30))
+    assert store.set_aside(30).name == "damaged_step_00000030_2"
+    assert store.steps() == [10, 20]
+
+
 def test_the_newest_good_one_is_meant(store: CheckpointStore, capsys: pytest.CaptureFixture[str]) -> None:
     run_dir = store.folder.parent
     assert resolve(run_dir) == store.path(30)
