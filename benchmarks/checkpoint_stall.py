@@ -21,10 +21,12 @@ import torch
 from _report import report
 
 from jp_llm.config.arithmetic import num_parameters
+from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
+from jp_llm.parallel.grid import Grid
 from jp_llm.runtime.env import World, complete_environment
 from jp_llm.runtime.files import read_json_lines
 from jp_llm.train.preflight import Preflight, check
@@ -88,7 +90,7 @@ def main(count: int) -> None:
         folder = Path(name)
         write_dataset(folder / "data", sources=("books",))
         config = preflight_of(folder, asynchronous=True).config
-        engine = Engine(config, torch.device("cpu"))
+        engine = Engine(config, torch.device("cpu"), Grid(Layout()))
         engine.initialize()
         start = time.perf_counter()
         engine.train_step(batch_of(config), 1e-5)

@@ -1,8 +1,8 @@
 """Every way of dividing the work against a plain PyTorch loop: loss and gradient norm of each step, final weights.
 
-On four processes: the whole product of ZeRO stage, layout, number of micro-batches and activation checkpointing, and what
-has no place in it. On eight, a few cases; `JP_LLM_FULL_PARITY=1 pytest tests/jp_llm/engine/test_parity.py` plays the whole
-product there too.
+On four processes: the whole product of ZeRO stage, layout, number of micro-batches and activation checkpointing, and
+what has no place in it. On eight, a few cases; `JP_LLM_FULL_PARITY=1 pytest tests/jp_llm/engine/test_parity.py` plays
+the whole product there too.
 """
 
 import os
