@@ -65,8 +65,6 @@ class Measured(NamedTuple):
     """From the common start until the last stage has ended."""
     busy: float
     """In forwards and backwards."""
-    waited: float
-    """For messages."""
 
 
 def play(player: Player, actions: Sequence[Action], hidden_shape: Sequence[int], *callbacks: Callback) -> Measured:
@@ -89,7 +87,7 @@ def play(player: Player, actions: Sequence[Action], hidden_shape: Sequence[int],
     player.play(actions, hidden_shape=hidden_shape, forward=forward, backward=backward)
     elapsed = torch.tensor(time.perf_counter() - begin)
     torch.distributed.all_reduce(elapsed, torch.distributed.ReduceOp.MAX)
-    return Measured(elapsed.item(), busy, player.waited_seconds)
+    return Measured(elapsed.item(), busy)
 
 
 def sleeping(case: Case) -> Callable[[], Measured]:
@@ -149,7 +147,7 @@ def training(case: Case) -> Callable[[], Measured]:
 
 
 def measure(rank: int, num_stages: int, rounds: int, folder: str) -> None:
-    """One stage, through all cases with this number of stages; leaves bubble and waiting share of each in a file."""
+    """One stage, through all cases with this number of stages; leaves the bubbles of each in a file."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_stages), "LOCAL_SIZE": "1"}
@@ -162,7 +160,7 @@ def measure(rank: int, num_stages: int, rounds: int, folder: str) -> None:
             step = (training if num_stages == 2 else sleeping)(case)
             step()
             steps = [step() for _ in range(rounds)]
-            found.append([[1 - busy / total, waited / total] for total, busy, waited in steps])
+            found.append([1 - busy / total for total, busy in steps])
     torch.save(torch.tensor(found), f"{folder}/{rank}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -177,7 +175,7 @@ def main(rounds: int) -> None:
             results = torch.stack([torch.load(path) for path in sorted(Path(folder).glob("*.pt"))])
         cases = [case for case in CASES if case.num_stages == num_stages]
         for case, found in zip(cases, results.mean(dim=0).tolist(), strict=True):
-            bubble, waited = (statistics.median(column) for column in zip(*found, strict=True))
+            bubble = statistics.median(found)
             rows.append(
                 {
                     "stages": case.num_stages,
@@ -187,7 +185,6 @@ def main(rounds: int) -> None:
                     "bubble": bubble,
                     "theory": case.theory,
                     "bubble / theory": bubble / case.theory,
-                    "waiting for messages": waited,
                 }
             )
     print("Four stages only sleep: as real work they would need a core each.")

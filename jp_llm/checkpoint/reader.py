@@ -52,6 +52,12 @@ class CheckpointReader:
     def read_piece(self, piece: Piece, kind: str) -> Tensor:
         """The elements of one piece in fp32, [piece.size]."""
         part = piece.part
+        stored_shape = self.manifest.parameters.get(part.name)
+        if stored_shape != part.whole:
+            raise UserError(
+                f"{self.folder}: {part.name} is wanted in shape {part.whole} and stored in {stored_shape}; the "
+                "checkpoint is of another model, or was written by another version"
+            )
         wanted = FlatRange(part.offset, part.shape, piece.start, piece.stop)
         values = torch.empty(piece.size, dtype=torch.float32)
         for stored, fragment in self._fragments[part.name, kind]:

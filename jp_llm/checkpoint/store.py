@@ -73,6 +73,7 @@ class CheckpointStore:
         for step in steps[:-keep_last]:
             if keep_every_steps == 0 or step % keep_every_steps:
                 nameless = temporary_name(self.path(step))
+                shutil.rmtree(nameless, ignore_errors=True)
                 self.path(step).rename(nameless)
                 shutil.rmtree(nameless)
 

@@ -51,6 +51,7 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
 
     Raises:
         OSError: on every process, if any of them could not write; then nothing is left under `target`.
+        RuntimeError: on every process, if any of them failed otherwise.
     """
     rank, temporary = torch.distributed.get_rank(group), temporary_name(target)
 
@@ -65,6 +66,11 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
     torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None, group=group)
 
     def commit() -> None:
+        written = {name: record for _, found in gathered for name, record in found.items()}
+        for name, record in written.items():
+            path = temporary / name
+            if not path.is_file() or path.stat().st_size != record.bytes:
+                raise OSError(f"{path} was written by another process and is not here: run_dir must be one for all")
         for path in sorted((temporary / TOKENIZER).iterdir()):
             files[f"{TOKENIZER}/{path.name}"] = record_of(path)
         manifest = Manifest(
@@ -78,7 +84,7 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
             data_fingerprint=contents.data_fingerprint,
             parameters=contents.parameters,
             fragments=tuple(fragment for found, _ in gathered for fragment in found),
-            files={name: record for _, found in gathered for name, record in found.items()} | files,
+            files=written | files,
         )
         write_manifest(temporary, manifest)
         # Every file is durable by now, and so is its name: `atomic_writer` sees to both.
@@ -91,7 +97,7 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
 def _start(temporary: Path, tokenizer_folder: Path) -> None:
     """An empty folder with the tokenizer in it; what a killed process left behind goes."""
     for left_over in temporary.parent.glob(".step_*.tmp"):
-        shutil.rmtree(left_over)
+        shutil.rmtree(left_over, ignore_errors=left_over != temporary)
     (temporary / FRAGMENTS).mkdir(parents=True)
     (temporary / TOKENIZER).mkdir()
     for path in tokenizer_folder.iterdir():
@@ -130,15 +136,17 @@ def _write_own(
 
 def _together(action: Callable[[], None], temporary: Path, group: ProcessGroup | None) -> None:
     """Act, and raise on every process if any of them failed: the others would wait for it in the next step."""
-    problem = None
+    problem: tuple[str, bool] | None = None
     try:
         action()
     except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-    everyone: list[str | None] = [None] * torch.distributed.get_world_size(group)
+        problem = f"{type(error).__name__}: {error}", isinstance(error, OSError)
+    everyone: list[tuple[str, bool] | None] = [None] * torch.distributed.get_world_size(group)
     torch.distributed.all_gather_object(everyone, problem, group=group)
-    found = [text for text in everyone if text]
+    found = [each for each in everyone if each]
     if found:
         if torch.distributed.get_rank(group) == 0:
             shutil.rmtree(temporary, ignore_errors=True)
-        raise OSError("; ".join(dict.fromkeys(found)))
+        # A full disk can be lived with for a while, a bug cannot.
+        kind = OSError if all(of_disk for _, of_disk in found) else RuntimeError
+        raise kind("; ".join(dict.fromkeys(text for text, _ in found)))

@@ -17,3 +17,11 @@ class CheckpointConfig(Section):
     asynchronous: bool = True
     """Stop training only to copy the state to host memory (12 bytes per parameter that a process holds), and write it
     while training goes on; otherwise training waits for the disk."""
+
+    def problems(self) -> list[str]:
+        if self.keep_every_steps and (not self.every_steps or self.keep_every_steps % self.every_steps):
+            return [
+                f"keep_every_steps: {self.keep_every_steps} is not a multiple of every_steps {self.every_steps}, so "
+                "not all of these checkpoints would exist; make it one, or set it to 0"
+            ]
+        return []

@@ -96,11 +96,11 @@ def rank_parameters(model: ModelConfig, tensor: int, part: Stage) -> int:
         else:
             here = part.head if first in ("final_norm", "head") else part.embedding
         if here:
-            total += prod(shape) // _shares(name, model, tensor)
+            total += prod(shape) // _divisor(name, model, tensor)
     return total
 
 
-def _shares(name: str, model: ModelConfig, tensor: int) -> int:
+def _divisor(name: str, model: ModelConfig, tensor: int) -> int:
     owner = name.rpartition(".")[0]
     whole = owner.endswith(("positions", "attention_norm", "mlp_norm", "final_norm"))
     if whole or name.endswith((".o.bias", ".down.bias")):

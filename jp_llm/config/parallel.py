@@ -21,6 +21,9 @@ class ParallelConfig(Section):
     """Parts of the model per pipeline stage; more than one interleaves them (smaller bubble, more traffic)."""
     gather: Literal["per_micro_batch", "per_step"] | None = None
     """ZeRO-3: how long a gathered weight stays. null takes per_micro_batch without a pipeline, else per_step."""
+    reduce_precision: Literal["fp32", "bf16"] = "fp32"
+    """In which gradients are summed over data parallel when train.precision is bf16; bf16 halves that traffic and
+    loses digits, the more the more ranks there are."""
     offload_optimizer: bool = False
     """Keep fp32 weights and moments in host memory (ZeRO 1 to 3, pipeline 1)."""
     world_size: PositiveInt | None = None

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from jp_llm.config.memory import chunks, largest_part
 from jp_llm.config.run import RunConfig
@@ -55,6 +57,7 @@ class Engine:
         self.config = config
         self.grid = grid
         parallel, precision = config.parallel, config.train.precision
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._num_chunks = parallel.virtual_stages
         with construction(parallel.zero_stage, precision, grid):
             module = StageModule(config, chunks(config)[grid.pipeline_rank], grid.tensor_axis)
@@ -63,7 +66,8 @@ class Engine:
             name for name, placed in self.placements.items() if not all(decays(part.name) for part in placed.slices)
         }
         if parallel.zero_stage < 3:
-            module.to(device)
+            # In the precision of training already: what DeepSpeed converts would be on the device twice for a moment.
+            module.to(device=device, dtype=self.dtype)
         if config.train.compile:
             module.compile_blocks()
         sum_gradients(module, self.placements)
@@ -80,8 +84,7 @@ class Engine:
         )
         vocabulary_rows = config.model.padded_vocab_size // parallel.tensor
         self._tied = TiedEmbedding(module, self.zero, (vocabulary_rows, config.model.hidden_size))
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._player = Player(grid, self._num_chunks, self.zero.device, dtype)
+        self._player = Player(grid, self._num_chunks, self.zero.device, self.dtype)
 
     def initialize(self) -> None:
         """Set the weights of step 0: a function of seed and parameter name, the same under every layout."""
@@ -135,7 +138,7 @@ class Engine:
             micro_batch = micro_batches[number]
             if received is not None:
                 received.requires_grad_()
-            output = self._run(chunk, received, micro_batch.tokens_BT, micro_batch.targets_BT, micro_batch)
+            output = self._run(chunk, received, micro_batch, micro_batch.targets_BT)
             sent: Tensor | None = None
             if isinstance(output, tuple):
                 objective, loss, z_loss = output
@@ -157,6 +160,7 @@ class Engine:
         self._player.play(actions, hidden_shape=shape, forward=forward, backward=backward)
         self._tied.collect()
         grad_norm, applied = self.zero.step(learning_rate)
+        self._keep_copies_equal()
         self._tied.publish()
         loss_sum, z_loss_sum = self._over_all_processes(sums).tolist()
         return StepResult(loss_sum / num_tokens, z_loss_sum / num_tokens, grad_norm, applied)
@@ -172,8 +176,11 @@ class Engine:
         def take(output: tuple[Tensor, ...]) -> None:
             total.add_(output[1].double())
 
-        for micro_batch in micro_batches:
-            self._forward_only(micro_batch, micro_batch.targets_BT, take)
+        # The more at a time, the less a pipeline waits; but a fast first stage keeps all that it has sent.
+        most = 4 * self.grid.layout.pipeline
+        for _, alike in groupby(micro_batches, key=lambda micro_batch: micro_batch.tokens_BT.shape):
+            while some := list(islice(alike, most)):
+                self._forward_only(some, [micro_batch.targets_BT for micro_batch in some], take)
         return float(self._over_all_processes(total))
 
     @torch.no_grad()
@@ -184,30 +191,35 @@ class Engine:
         missing = -tokens_BT.shape[1] % self.grid.layout.tensor
         tokens_BT = torch.nn.functional.pad(tokens_BT, (0, missing))
         logits_BV = torch.empty(len(tokens_BT), self.config.model.vocab_size, device=self.zero.device)
-        self._forward_only(
-            Microbatch(tokens_BT, tokens_BT, None), positions_B, lambda output: logits_BV.copy_(output[0])
-        )
+        micro_batch = Microbatch(tokens_BT, tokens_BT, None)
+        self._forward_only([micro_batch], [positions_B], lambda output: logits_BV.copy_(output[0]))
         if self.grid.layout.pipeline > 1:
             torch.distributed.broadcast(logits_BV, self.grid.pipeline_ranks[-1], group=self.grid.pipeline_group)
         return logits_BV
 
-    def _forward_only(self, micro_batch: Microbatch, wanted: Tensor, take: Callable[[tuple[Tensor, ...]], Any]) -> None:
-        """Run one micro-batch through all stages; `take` gets the result on the last one."""
+    def _forward_only(
+        self,
+        micro_batches: Sequence[Microbatch],
+        wanted: Sequence[Tensor],
+        take: Callable[[tuple[Tensor, ...]], Any],
+    ) -> None:
+        """Run micro-batches of one shape through all stages; `take` gets each result on the last one."""
 
-        def forward(chunk: int, _: int, received: Tensor | None) -> Tensor | None:
-            output = self._run(chunk, received, micro_batch.tokens_BT, wanted, micro_batch)
+        def forward(chunk: int, number: int, received: Tensor | None) -> Tensor | None:
+            output = self._run(chunk, received, micro_batches[number], wanted[number])
             if isinstance(output, tuple):
                 take(output)
                 return None
             return output
 
-        actions = forward_only(self.grid.layout.pipeline, 1, self._num_chunks)[self.grid.pipeline_rank]
-        self._player.play(actions, hidden_shape=self._hidden_shape(micro_batch.tokens_BT), forward=forward)
+        pipeline = self.grid.layout.pipeline
+        actions = forward_only(pipeline, len(micro_batches), self._num_chunks)[self.grid.pipeline_rank]
+        self._player.play(actions, hidden_shape=self._hidden_shape(micro_batches[0].tokens_BT), forward=forward)
 
     def _run(
-        self, chunk: int, received: Tensor | None, tokens_BT: Tensor, wanted: Tensor, micro_batch: Microbatch
+        self, chunk: int, received: Tensor | None, micro_batch: Microbatch, wanted: Tensor
     ) -> Tensor | tuple[Tensor, ...]:
-        x = tokens_BT if received is None else received
+        x = micro_batch.tokens_BT if received is None else received
         moved = (
             None if each is None else each.to(self.zero.device, non_blocking=True)
             for each in (x, wanted, micro_batch.document_ids_BT)
@@ -218,6 +230,23 @@ class Engine:
     def _hidden_shape(self, tokens_BT: Tensor) -> tuple[int, int, int]:
         rows, length = tokens_BT.shape
         return rows, length // self.grid.layout.tensor, self.config.model.hidden_size
+
+    def _keep_copies_equal(self) -> None:
+        """Overwrite what several ranks of the tensor axis hold alike with the state of its owner.
+
+        Their gradients are the same but for the order in which data-parallel ranks are added, which is up to the
+        communicator of each. The difference would grow, and only the owner's state is saved.
+        """
+        shared: dict[ProcessGroup, list[Tensor]] = {}
+        for fragment in self.zero.fragments():
+            group = self.placements[fragment.parameter].gradient_group
+            if group is not None:
+                shared.setdefault(group, []).extend(fragment.state.values())
+        for group, tensors in shared.items():
+            values = torch.cat(tensors).to(self.zero.device)
+            torch.distributed.broadcast(values, torch.distributed.get_global_rank(group, 0), group=group)
+            for tensor, value in zip(tensors, torch.split(values, [len(tensor) for tensor in tensors]), strict=True):
+                tensor.copy_(value)
 
     def _over_all_processes(self, sums: Tensor) -> Tensor:
         """What the last stages found, summed over data parallel; the ranks of a tensor axis have all found the same."""

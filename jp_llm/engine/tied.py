@@ -29,7 +29,7 @@ class TiedEmbedding:
         self._borrows = module.loss_head is not None and module.loss_head.weight is None
         if not (self._lends or self._borrows):
             return
-        self._group = grid.channels["tied"]
+        self._group = grid.pipeline_group
         self._gradient = torch.zeros(shape, dtype=torch.float32, device=zero.device)
         if self._borrows:
             assert module.loss_head is not None

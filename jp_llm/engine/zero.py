@@ -38,6 +38,8 @@ _BUCKETED = [
     "bit16_groups_flat",
     "nccl_start_alignment_factor",
     "allgather_bucket_size",
+    "averaged_gradients",
+    "clear_backward_seen_flag",
 ]
 _PARTITIONED = [
     "fp32_partitioned_groups_flat",
@@ -88,6 +90,7 @@ def prepare(device: torch.device) -> None:
     deepspeed.ops.__compatible_ops__ = {}
     # Stage 3 compares the order of modules with process 0 of the world, which may hold other layers than this one, and
     # may be waiting for its hidden states. `_check` compares what must be equal, among those for whom it must be.
+    assert hasattr(partitioned_param_coordinator, "assert_ints_same_as_other_ranks")
     partitioned_param_coordinator.assert_ints_same_as_other_ranks = lambda numbers: None
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
@@ -146,6 +149,7 @@ class ZeroEngine:
         self.grid = grid
         self.clipping = optim.gradient_clipping
         self._offloads = parallel.offload_optimizer
+        self._reduce_precision = parallel.reduce_precision
         self._placements = placements
         for name, parameter in module.named_parameters():
             # DeepSpeed's norm counts a parameter where this is set, and on tensor-parallel rank 0.
@@ -225,6 +229,10 @@ class ZeroEngine:
         self.engine.step()
         applied = bool(self.engine.was_step_applied())
         norm = self.engine.get_global_grad_norm()
+        if self._offloads and self.zero_stage < 3 and not applied:
+            # What is not finite would stay, and the next gradients be added to it.
+            for group in self.optimizer.averaged_gradients:
+                self.optimizer.averaged_gradients[group] = None
         if self.zero_stage == 3:
             # Stage 3 takes the first backward pass of a step as the first for every parameter, and replaces gradients
             # by it; but a pass through one chunk brings those of that chunk alone.
@@ -270,7 +278,7 @@ class ZeroEngine:
                 torch.nn.utils.clip_grads_with_norm_(self.engine.module.parameters(), self.clipping, norm)
             self.engine.step()
         self.engine.zero_grad()
-        return float(norm), applied
+        return (float(norm) if applied else float("nan")), applied
 
     def fragments(self) -> Iterator[Fragment]:
         """The fp32 state that this process holds. Under stages 1 to 3 no two processes hold the same range."""
@@ -323,7 +331,9 @@ class ZeroEngine:
         if self.zero_stage == 2:
             zero["use_multi_rank_bucket_allreduce"] = False
         if self.zero_stage == 3:
-            # The defaults keep up to 1e9 parameters gathered, which is most models whole.
+            # The defaults keep up to 1e9 parameters gathered, which is most models whole, and small ones for ever,
+            # which would be all of a small model.
+            zero["stage3_param_persistence_threshold"] = min(10**5, block_parameters // 100)
             zero["stage3_max_reuse_distance"] = 0
             zero["stage3_max_live_parameters"] = GATHERED_PARTS * block_parameters
             zero["stage3_prefetch_bucket_size"] = block_parameters
@@ -342,6 +352,7 @@ class ZeroEngine:
         if self.precision == "bf16":
             config["bf16"] = {"enabled": True}
             config["data_types"] = {"grad_accum_dtype": "fp32"}
+            config["communication_data_type"] = self._reduce_precision
         return config
 
     def _flat_masters(self) -> list[Tensor]:

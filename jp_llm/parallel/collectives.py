@@ -71,7 +71,7 @@ def _gathered(x_BSD: Tensor, axis: TensorAxis) -> Tensor:
 
 def _scattered(x_BTD: Tensor, axis: TensorAxis) -> Tensor:
     B, T, D = x_BTD.shape
-    parts = x_BTD.view(B, axis.size, T // axis.size, D).transpose(0, 1).contiguous()
+    parts = x_BTD.reshape(B, axis.size, T // axis.size, D).transpose(0, 1).contiguous()
     sum_BSD = torch.empty_like(parts[0])
     if not x_BTD.is_meta:
         torch.distributed.reduce_scatter_tensor(sum_BSD, parts.flatten(0, 1), group=axis.group)

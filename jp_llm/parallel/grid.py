@@ -46,20 +46,13 @@ class Grid:
         self.pipeline_group = self._group(columns)
         self.channels: dict[str, ProcessGroup] = {}
         if layout.pipeline > 1:
-            # Between the ends of the model travels besides the gradient of a weight that both share.
-            names = (*channels(layout.pipeline, virtual_stages), "tied")
-            self.channels = {name: self._group(columns) for name in names}
+            self.channels = {name: self._group(columns) for name in channels(layout.pipeline, virtual_stages)}
         self.tensor_axis = TensorAxis(
             rank=self.tensor_rank,
             size=layout.tensor,
             group=self.tensor_group if layout.tensor > 1 else None,
             key_value_group=self._key_value_group(key_value_heads or layout.tensor),
         )
-
-    @property
-    def is_first_stage(self) -> bool:
-        """Whether the embedding stands here."""
-        return self.pipeline_rank == 0
 
     @property
     def is_last_stage(self) -> bool:

@@ -29,7 +29,7 @@ ALIGNMENT = 2
 """DeepSpeed pads a flat group of parameters to a multiple of this x data size (`nccl_start_alignment_factor`)."""
 
 
-class Share(NamedTuple):
+class DataShare(NamedTuple):
     """What one data-parallel rank holds of the optimizer state of a module."""
 
     elements: int
@@ -47,7 +47,7 @@ class RankPlan:
     parameters: int
     owned: int
     """Parameters that are counted here; of what several tensor ranks hold alike, one owns it."""
-    shares: tuple[Share, ...]
+    shares: tuple[DataShare, ...]
     """By data rank."""
 
 
@@ -107,7 +107,7 @@ def _check_forward(decoder: Decoder, config: RunConfig) -> None:
         raise RuntimeError(f"hidden states are {tuple(out.shape)} instead of {hidden}")
 
 
-def _shares(parameters: list[tuple[int, Placement]], zero_stage: int, data: int) -> Iterator[Share]:
+def _shares(parameters: list[tuple[int, Placement]], zero_stage: int, data: int) -> Iterator[DataShare]:
     """How the optimizer state is divided over data parallel (`jp_llm.engine.zero`).
 
     Stage 0 divides nothing, and data rank 0 saves. Stages 1 and 2 cut the flat group of parameters that decay, and
@@ -139,7 +139,7 @@ def _shares(parameters: list[tuple[int, Placement]], zero_stage: int, data: int)
                         pieces += 1
                         saved += piece.size
                 position += numel
-        yield Share(elements, padding, pieces, saved)
+        yield DataShare(elements, padding, pieces, saved)
 
 
 def _decays(placement: Placement) -> bool:

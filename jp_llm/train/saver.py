@@ -1,9 +1,12 @@
 """Save a run and find the state to continue from."""
 
+import os
+import socket
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +51,8 @@ class Saver:
         self.events = Events(preflight.run_dir, preflight.world)
         self.store = CheckpointStore(preflight.run_dir)
         # The thread must not meet the collectives of training, and what it sends is in host memory.
-        self._group = torch.distributed.new_group(backend="gloo")
+        # Patient: a slow disk of one node must not end training.
+        self._group = torch.distributed.new_group(backend="gloo", timeout=timedelta(hours=2))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="save")
         self._host_copy: HostCopy | None = None
         self._save: _Save | None = None
@@ -77,7 +81,7 @@ class Saver:
             wait([ended])
         self._save = _Save(state.step, started, time.perf_counter() - started, ended)
         if final and (problem := self._outcome()):
-            raise UserError(f"{problem}; free the space and run the same command again")
+            raise UserError(f"{problem}; mend it (a full disk?) and run the same command again")
 
     def report(self) -> bool:
         """Say how the save that is under way ended, if it has; whether one is still under way."""
@@ -94,8 +98,9 @@ class Saver:
         """Let the save that is under way end, also where training failed."""
         self._thread.shutdown()
         # Where a process died, the reason is on its way already.
-        if self._save is not None and isinstance(self._save.ended.exception(), OSError | None):
-            self.finish()
+        known = self._save is None or not isinstance(self._save.ended.exception(), OSError | None)
+        if not known and (problem := self._outcome()):
+            self._warn(problem)
 
     def _outcome(self) -> str | None:
         """Wait for the save that is under way and record how it ended; the problem if it could not be written."""
@@ -159,47 +164,79 @@ class Saver:
         Raises:
             UserError: it belongs to another model, tokenizer or dataset, or none of the checkpoints is whole.
         """
-        folder = self._newest_good()
+        self._require_one_folder()
+        folder, bad = self._newest_good()
         if folder is None:
             return None
         reader = CheckpointReader(folder)
         self._compare(folder, reader.manifest)
+        # Only now: a run that is refused leaves everything as it is.
+        if self.preflight.world.is_main:
+            self._tidy(bad, reader.manifest.state["step"])
         state = TrainState(**reader.manifest.state)
         engine.restore(reader.read_piece, state.applied_updates)
         return state
 
-    def _newest_good(self) -> Path | None:
+    def _require_one_folder(self) -> None:
+        """
+        Raises:
+            UserError: the processes do not see the same run folder, so that no checkpoint would ever be whole.
+        """
+        world, token = self.preflight.world, self.preflight.run_dir / f".shared_{os.getpid()}"
+        chosen: list[Any] = [token]
+        if world.is_main:
+            token.parent.mkdir(parents=True, exist_ok=True)
+            token.touch()
+        torch.distributed.broadcast_object_list(chosen, group=self._group)
+        missing = None if chosen[0].exists() else f"process {world.rank} on {socket.gethostname()}"
+        everyone: list[Any] = [None] * world.size
+        torch.distributed.all_gather_object(everyone, missing, group=self._group)
+        if world.is_main:
+            token.unlink(missing_ok=True)
+        if blind := [text for text in everyone if text]:
+            raise UserError(
+                f"run_dir: {self.preflight.run_dir} is not the same folder for all processes ({blind[0]} does not see "
+                "what process 0 wrote there); name one on a file system that all nodes share"
+            )
+
+    def _newest_good(self) -> tuple[Path | None, dict[int, list[str]]]:
+        """The checkpoint to load, and what is wrong with newer ones."""
         world = self.preflight.world
         bad: dict[int, list[str]] = {}
         # One process lists the folder, so that all of them look at the same checkpoints in the same order.
         listed: list[Any] = [self.store.steps() if world.is_main else None]
-        torch.distributed.broadcast_object_list(listed)
+        torch.distributed.broadcast_object_list(listed, group=self._group)
         for step in reversed(listed[0]):
             found = self._damage(self.store.path(step))
             if not found:
-                if world.is_main:
-                    self._tidy(bad, step)
-                return self.store.path(step)
+                return self.store.path(step), bad
             bad[step] = found
         if bad:
             raise UserError(
                 *(problem for found in bad.values() for problem in found),
                 f"{self.store.folder}: no checkpoint is whole; restore one or choose another run_dir",
             )
-        return None
+        return None, bad
 
     def _damage(self, folder: Path) -> list[str]:
-        """What is wrong with a checkpoint; every process looks at its share of the files and learns of all."""
+        """What is wrong with a checkpoint; every process looks at its share of the files and learns of all.
+
+        Raises:
+            UserError: it cannot be read at the moment, which says nothing about what is in it.
+        """
         world = self.preflight.world
+        unreadable = None
         try:
             found = damage(folder, read_manifest(folder), part=world.rank, parts=world.size)
         except UserError as error:
             found = list(error.problems)
         except OSError as error:
-            found = [f"{folder}: {error}"]
+            found, unreadable = [], f"{folder}: {error}"
         everyone: list[Any] = [None] * world.size
-        torch.distributed.all_gather_object(everyone, found)
-        return sorted({problem for problems in everyone for problem in problems})
+        torch.distributed.all_gather_object(everyone, (found, unreadable), group=self._group)
+        if failed := sorted({text for _, text in everyone if text}):
+            raise UserError(*failed, "make it readable, or rename that folder to go on without it")
+        return sorted({problem for problems, _ in everyone for problem in problems})
 
     def _tidy(self, bad: dict[int, list[str]], good: int) -> None:
         """Name what is wrong and set it aside, so that it is neither counted nor found again."""

@@ -1,6 +1,5 @@
 """Plays a stage's list of actions: receives what an action needs, calls it, sends on what it returns."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -31,8 +30,13 @@ class Player:
     """Moves hidden states and their gradients between the stages of one pipeline.
 
     Sends do not block: a tensor is kept until it has gone out (with gloo, which tells only who waits, to the end of
-    `play`) and must not be changed after it was returned. Receives are posted one action ahead, into one tensor more
-    than the activations in flight. Messages carry no tag, since NCCL has none: each is known by its place in the order
+    `play`) and must not be changed after it was returned. A receive is asked for when its action is next and no sooner:
+    on a GPU it occupies the device until the message comes, and a callback that waits for the whole device (an
+    allocator that is out of memory, a kernel that is loaded at its first use) would wait for a neighbour that may be
+    waiting likewise. Without virtual stages no such wait can close a circle
+    (`tests/jp_llm/engine/pipeline/test_one_f_one_b.py`).
+
+    Messages carry no tag, since NCCL has none: each is known by its place in the order
     of its channel, which `actions.check` proves equal on both ends; so gloo in the tests is as strict as NCCL.
 
     All stages of a pipeline make theirs at the same time. After an exception the channels hold messages that nobody
@@ -50,16 +54,9 @@ class Player:
         self._device = device
         self._dtype = dtype
         self._shape: tuple[int, ...] = ()
-        self._receiving: deque[_Message] = deque()
         self._sending: deque[_Message] = deque()
         self._passed: dict[tuple[Edge, int], Tensor] = {}
-        self._waits: list[_Wait] = []
         self._connect()
-
-    @property
-    def waited_seconds(self) -> float:
-        """Seconds of the last `play` in which this stage did nothing but wait for messages."""
-        return sum(wait.seconds for wait in self._waits)
 
     def play(
         self,
@@ -81,11 +78,8 @@ class Player:
             RuntimeError: another stage died, or no message came within the timeout of the process group.
         """
         self._shape = tuple(hidden_shape)
-        self._waits = []
         callbacks = {"forward": forward, "backward": backward}
-        self._post(actions[:1])
-        for index, action in enumerate(actions):
-            self._post(actions[index + 1 : index + 2])
+        for action in actions:
             callback = callbacks[action.kind]
             if callback is None:
                 raise ValueError(f"{action}, but no callback for it was given")
@@ -95,7 +89,8 @@ class Player:
             if target is not None:
                 self._send(target, action, result)
         while self._sending:
-            self._wait(self._sending.popleft().work)
+            message = self._sending.popleft()
+            message.work.wait()
 
     def _connect(self) -> None:
         """Send one number over each link, link by link: NCCL connects two processes at their first message and stops
@@ -114,22 +109,14 @@ class Player:
     def _edges(self, action: Action) -> tuple[Edge | None, Edge | None]:
         return edges(action, self._grid.pipeline_rank, self._grid.layout.pipeline, self._num_chunks)
 
-    def _post(self, upcoming: Sequence[Action]) -> None:
-        """Post the receives of actions to come."""
-        for action in upcoming:
-            source, _ = self._edges(action)
-            if source is not None and not self._is_local:
-                buffer = torch.empty(self._shape, dtype=self._dtype, device=self._device)
-                work = torch.distributed.irecv(buffer, self._peer(source), group=self._grid.channels[source.channel])
-                assert work is not None
-                self._receiving.append(_Message(work, buffer))
-
     def _receive(self, source: Edge, action: Action) -> Tensor:
         if self._is_local:
             return self._passed.pop((source, action.micro_batch))
-        message = self._receiving.popleft()
-        self._wait(message.work)
-        return message.tensor
+        buffer = torch.empty(self._shape, dtype=self._dtype, device=self._device)
+        work = torch.distributed.irecv(buffer, self._peer(source), group=self._grid.channels[source.channel])
+        assert work is not None
+        work.wait()
+        return buffer
 
     def _send(self, target: Edge, action: Action, result: Tensor | None) -> None:
         if result is None or tuple(result.shape) != self._shape or result.dtype != self._dtype:
@@ -140,7 +127,8 @@ class Player:
             self._passed[target, action.micro_batch] = tensor
             return
         while self._sending and self._sending[0].work.is_completed():
-            self._sending.popleft().work.wait()  # raises where sending failed
+            message = self._sending.popleft()
+            message.work.wait()  # raises where sending failed
         work = torch.distributed.isend(tensor, self._peer(target), group=self._grid.channels[target.channel])
         assert work is not None
         self._sending.append(_Message(work, tensor))
@@ -155,34 +143,3 @@ class Player:
         ranks = self._grid.pipeline_ranks
         low, high = edge.low % len(ranks), (edge.low + 1) % len(ranks)
         return ranks[high if low == self._grid.pipeline_rank else low]
-
-    def _wait(self, work: Work) -> None:
-        wait = _Wait(self._device)
-        work.wait()
-        wait.end()
-        self._waits.append(wait)
-
-
-class _Wait:
-    """How long something took: on the host, or in the current stream of a GPU, where waiting does not stop the host."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._events = [torch.Event(device, enable_timing=True) for _ in range(2)] if device.type == "cuda" else []
-        self._started = self._ended = time.perf_counter()
-        if self._events:
-            self._events[0].record()
-
-    def end(self) -> None:
-        """Mark the end."""
-        self._ended = time.perf_counter()
-        if self._events:
-            self._events[1].record()
-
-    @property
-    def seconds(self) -> float:
-        """From start to end; on a GPU, waits for the end."""
-        if not self._events:
-            return self._ended - self._started
-        start, end = self._events
-        end.synchronize()
-        return start.elapsed_time(end) / 1000

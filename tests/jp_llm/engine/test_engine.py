@@ -56,9 +56,14 @@ def test_bf16_stays_near_fp32(two_processes: Processes) -> None:
         torch.testing.assert_close(torch.tensor(history), torch.tensor(expected), rtol=2e-2, atol=0, msg=str(overrides))
 
 
-def step_with_poison(stage: int, precision: str) -> tuple[bool, bool, bool, bool]:
-    """A gradient that is not finite on the last process only, then a sound step."""
-    config = run_config(parallel={"zero_stage": stage}, train__precision=precision)
+def step_with_poison(stage: int, precision: str, offload: bool) -> tuple[bool, bool, bool, bool, bool]:
+    """A gradient that is not finite on the last process only, then a sound step, as if there had been no other."""
+    config = run_config(
+        parallel={"zero_stage": stage, "offload_optimizer": offload},
+        train__precision=precision,
+    )
+    undisturbed = build_engine(config)
+    expected = undisturbed.train_step(batch_of_step(config, undisturbed.grid, 0), 1e-2)
     engine = build_engine(config)
     rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     batch = batch_of_step(config, engine.grid, 0)
@@ -73,16 +78,19 @@ def step_with_poison(stage: int, precision: str) -> tuple[bool, bool, bool, bool
     if hook is not None:
         hook.remove()
     sound = engine.train_step(batch, 1e-2)
-    return poisoned.applied, kept, empty, sound.applied
+    return poisoned.applied, kept, empty, sound.applied, sound.grad_norm == pytest.approx(expected.grad_norm, rel=1e-5)
 
 
 @pytest.mark.distributed
+@pytest.mark.parametrize("offload", [False, True])
 @pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (1, "fp32"), (1, "bf16"), (2, "bf16"), (3, "bf16")])
 def test_a_gradient_that_is_not_finite_anywhere_skips_the_update_everywhere(
-    stage: int, precision: str, two_processes: Processes
+    stage: int, precision: str, offload: bool, two_processes: Processes
 ) -> None:
-    expected = (False, True, True, True)
-    assert two_processes.run(step_with_poison, stage, precision) == [expected, expected]
+    if offload and stage == 0:
+        pytest.skip("refused by the configuration")
+    expected = (False, True, True, True, True)
+    assert two_processes.run(step_with_poison, stage, precision, offload) == [expected, expected]
 
 
 def losses_under(settings: list[dict[str, Any]]) -> list[list[tuple[float, float]]]:

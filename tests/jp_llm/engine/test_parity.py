@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed
 from gloo import Processes
 from tiny import run_config
 from training import (
@@ -69,6 +70,11 @@ FOUR += [
     case(3, 1, 2, 2, world_size=4, arch="llama", parallel__gather="per_micro_batch"),
     case(3, 1, 4, 6, world_size=4, arch="gpt2", parallel__gather="per_micro_batch"),
     case(3, 1, 1, 2, world_size=4, arch="neox", parallel__gather="per_step"),
+    case(
+        3, 2, 2, 3, world_size=4, arch="gpt2", parallel__gather="per_micro_batch", train__activation_checkpointing=True
+    ),
+    case(3, 1, 2, 3, world_size=4, arch="palm", model__num_layers=4)
+    | {"parallel": {"zero_stage": 3, "pipeline": 2, "virtual_stages": 2, "gather": "per_micro_batch"}},
     # Key/value heads that several ranks share.
     case(3, 4, 1, 2, world_size=4, arch="palm"),
     case(1, 4, 1, 2, world_size=4, arch="palm", **GROUPED),
@@ -154,6 +160,35 @@ def all_poisoned(cases: list[dict[str, Any]]) -> list[tuple[bool, bool, bool]]:
 def test_a_gradient_that_is_not_finite_on_one_stage_skips_the_update_on_all(four_processes: Processes) -> None:
     cases = [case(stage, 2, 2, 3, world_size=4, arch="gpt2") for stage in ZERO_STAGES]
     assert four_processes.run(all_poisoned, cases) == [[(False, True, True)] * len(cases)] * 4
+
+
+def copies_after_a_disturbance(overrides: dict[str, Any]) -> tuple[float, float]:
+    """Largest difference between the copies of a norm on the ranks of the tensor axis, before a step and after it."""
+    config = run_config(**overrides)
+    engine = build_engine(config)
+
+    def difference() -> float:
+        # Under ZeRO some data-parallel ranks hold none of them.
+        norms = [state["weight"] for piece, state in engine.state() if "norm" in piece.part.name]
+        own = torch.cat([torch.zeros(1), *norms])
+        others = [torch.empty_like(own) for _ in range(engine.grid.layout.tensor)]
+        torch.distributed.all_gather(others, own, group=engine.grid.tensor_group)
+        return max(float((own - other).abs().max()) for other in others)
+
+    for piece, state in engine.state():
+        if "norm" in piece.part.name:
+            state["weight"].add_(1e-6 * engine.grid.tensor_rank)
+    before = difference()
+    engine.train_step(batch_of_step(config, engine.grid, 0), RATES[0])
+    return before, difference()
+
+
+@pytest.mark.distributed
+def test_copies_on_the_tensor_axis_cannot_drift_apart(four_processes: Processes) -> None:
+    for stage in ZERO_STAGES:
+        found = four_processes.run(copies_after_a_disturbance, case(stage, 2, 1, 2, world_size=4, arch="llama"))
+        assert max(before for before, _ in found) > 0
+        assert [after for _, after in found] == [0.0] * 4
 
 
 def history_only(overrides: dict[str, Any]) -> History:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jp_llm.engine.pipeline.actions import Action, check
-from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
+from jp_llm.engine.pipeline.actions import Action, Edge, check, edges
+from jp_llm.engine.pipeline.one_f_one_b import Schedule, forward_only, schedule
 
 STAGES, MICRO_BATCHES, CHUNKS = st.integers(1, 8), st.integers(1, 20), st.integers(1, 4)
 
@@ -105,3 +105,47 @@ def test_the_referee_names_what_is_wrong(stages: tuple[str, ...], message: str) 
 def test_the_referee_watches_the_way_from_the_last_stage_to_the_first() -> None:
     with pytest.raises(ValueError, match="channel forward_wrap between stages 1 and 0: micro-batch 0"):
         check([actions("F0 F1 F1.1 F0.1")] * 2, 2, 2, with_backward=False)
+
+
+def closes_a_circle(lists: Schedule, num_chunks: int, posted_ahead: int = 0) -> bool:
+    """Whether stages wait for each other for ever if every action waits for all messages of its stage: for those that
+    it has sent to be asked for, and for those that it has asked for to be sent. So does a GPU that synchronises."""
+    num_stages = len(lists)
+    ended = [0] * num_stages
+    sent: list[set[tuple[Edge, int]]] = [set() for _ in lists]
+    asked: list[set[tuple[Edge, int]]] = [set() for _ in lists]
+
+    def act(stage: int) -> bool:
+        for action in lists[stage][ended[stage] : ended[stage] + 1 + posted_ahead]:
+            source, _ = edges(action, stage, num_stages, num_chunks)
+            if source is not None:
+                asked[stage].add((source, action.micro_batch))
+        arrived = set().union(*sent) >= asked[stage] and set().union(*asked) >= sent[stage]
+        if ended[stage] == len(lists[stage]) or not arrived:
+            return False
+        # A message is known by its edge, kind and micro-batch; the channel in the edge tells the kinds apart.
+        action = lists[stage][ended[stage]]
+        _, target = edges(action, stage, num_stages, num_chunks)
+        if target is not None:
+            sent[stage].add((target, action.micro_batch))
+        ended[stage] += 1
+        return True
+
+    while any([act(stage) for stage in range(num_stages)]):
+        pass
+    return any(ended[stage] < len(lists[stage]) for stage in range(num_stages))
+
+
+@given(STAGES, MICRO_BATCHES)
+def test_synchronising_closes_no_circle(p: int, m: int) -> None:
+    assert not closes_a_circle(schedule(p, m), 1)
+
+
+@given(STAGES, MICRO_BATCHES, CHUNKS)
+def test_synchronising_closes_no_circle_in_evaluation(p: int, m: int, v: int) -> None:
+    assert not closes_a_circle(forward_only(p, m, v), v)
+
+
+def test_asking_ahead_or_interleaving_can_close_one() -> None:
+    assert closes_a_circle(schedule(2, 4), 1, posted_ahead=1)
+    assert closes_a_circle(schedule(2, 4, 2), 2)
