@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -28,33 +29,15 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def one_process() -> Iterator[Processes]:
-    """A group of one process."""
-    processes = Processes(1)
-    yield processes
-    processes.close()
+def _group(size: int) -> Any:
+    @pytest.fixture(scope="session")
+    def processes() -> Iterator[Processes]:
+        """A group of processes that is shared by all tests of the session."""
+        group = Processes(size)
+        yield group
+        group.close()
+
+    return processes
 
 
-@pytest.fixture(scope="session")
-def two_processes() -> Iterator[Processes]:
-    """A group of two processes, shared by all tests of the session."""
-    processes = Processes(2)
-    yield processes
-    processes.close()
-
-
-@pytest.fixture(scope="session")
-def four_processes() -> Iterator[Processes]:
-    """A group of four processes."""
-    processes = Processes(4)
-    yield processes
-    processes.close()
-
-
-@pytest.fixture(scope="session")
-def eight_processes() -> Iterator[Processes]:
-    """A group of eight processes."""
-    processes = Processes(8)
-    yield processes
-    processes.close()
+one_process, two_processes, four_processes, eight_processes = (_group(size) for size in (1, 2, 4, 8))

@@ -46,6 +46,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         key_value_heads=config.model.key_value_heads,
         virtual_stages=config.parallel.virtual_stages,
     )
+    stack.callback(grid.close)
     saver = Saver(preflight)
     stack.callback(saver.close)
     engine = Engine(config, device, grid)

@@ -42,7 +42,8 @@ def stage_report(config: RunConfig, layout: Layout) -> str:
         f"{len(modules)} different modules built and run for their shapes; between them they own each of "
         f"{len(parameter_shapes(config.model))} parameters exactly once ({owned:,} numbers)"
     )
-    rows = [("checked", checked), ("divided", _divided(modules)), ("saved", _saved(modules)), *_balance(config, layout)]
+    rows = [("checked", checked), ("divided", _divided(modules)), ("saved", _saved(config, modules))]
+    rows += _balance(config, layout)
     return "\n".join([format_rows(rows), "", *stage_table(config, layout, plans)])
 
 
@@ -60,13 +61,14 @@ def _divided(modules: list[RankPlan]) -> str:
     )
 
 
-def _saved(modules: list[RankPlan]) -> str:
+def _saved(config: RunConfig, modules: list[RankPlan]) -> str:
     """A checkpoint: fp32 weights and two moments, one file per process that holds any."""
     shares = [share for rank in modules for share in rank.shares if share.saved_pieces]
     sizes = [12 * share.saved_elements for share in shares]
     return (
         f"a checkpoint has {3 * sum(share.saved_pieces for share in shares):,} tensors in {len(shares):,} files of "
         f"{_size(min(sizes))} to {_size(max(sizes))}, {_size(sum(sizes))} in all"
+        + (", and each process a copy of its own in host memory" if config.checkpoint.asynchronous else "")
     )
 
 

@@ -16,11 +16,13 @@ import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 TIMEOUT_SECONDS = 120.0
 LAG_SECONDS = 10.0
+MOST_THREADS = 150
 
 
 class Processes:
@@ -52,7 +54,15 @@ class Processes:
         if failures:
             self.close()
             raise AssertionError("\n".join(failures))
+        if self._tired():
+            self.close()
         return results
+
+    def _tired(self) -> bool:
+        """Whether the processes have collected so many process groups (DeepSpeed lets none go) that their threads,
+        each of which wakes a hundred times a second, take the processor from everything else."""
+        tasks = [Path(f"/proc/{process.pid}/task") for process in self._processes]
+        return any(path.is_dir() and len(list(path.iterdir())) > MOST_THREADS for path in tasks)
 
     def close(self) -> None:
         """End the processes; the next `run` starts new ones."""
