@@ -3,8 +3,9 @@
     python benchmarks/training_step.py [rounds] [micro-batches per step]
 
 All three train the same decoder in fp32 on the CPU, one process, with clipping and AdamW. Plain DeepSpeed is what its
-documentation tells: `initialize` with gradient accumulation, then forward, backward and step per micro-batch. Steps of
-the three alternate, so that whatever else the machine does meets all; a ratio is the median over the rounds.
+documentation tells: `initialize` with gradient accumulation, then forward, backward and step per micro-batch; its other
+settings are those of the engine. Steps of the three alternate, so that whatever else the machine does meets all; a
+ratio is the median over the rounds.
 """
 
 import statistics
@@ -14,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
+from typing import Any
 
 import torch
 from _report import report
@@ -83,9 +85,9 @@ def bare_step(config: RunConfig) -> Callable[[Batch], None]:
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
         for part in batch.microbatches:
-            loss, _ = summed_loss(
-                decoder(part.tokens_BT), decoder.head_weight(), part.targets_BT, vocab_size=VOCAB_SIZE
-            )
+            head = decoder.head_weight()
+            assert head is not None
+            loss, _ = summed_loss(decoder(part.tokens_BT), head, part.targets_BT, vocab_size=VOCAB_SIZE)
             (loss / tokens).backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), config.optim.gradient_clipping)
         optimizer.step()
@@ -93,26 +95,24 @@ def bare_step(config: RunConfig) -> Callable[[Batch], None]:
     return step
 
 
-def deepspeed_step(config: RunConfig, grid: Grid) -> Callable[[Batch], None]:
-    """The loop of DeepSpeed's documentation around the same module."""
+def deepspeed_step(config: RunConfig, grid: Grid, settings: dict[str, Any]) -> Callable[[Batch], None]:
+    """The loop of DeepSpeed's documentation around the same module, with the same settings but its own accumulation."""
     import deepspeed
 
     stage, count = config.parallel.zero_stage, config.num_micro_batches(1)
     with construction(stage, "fp32", grid):
         module = StageModule(config, divide(config.model, 1, 1, config.seq_length), TensorAxis())
+    decoder = module.chunks[0]
+    assert isinstance(decoder, Decoder)
     with deepspeed.zero.GatheredParameters(list(module.parameters()), modifier_rank=0, enabled=stage == 3):
-        initialize(module.chunks[0], config.model, config.seed)
-    settings = {
-        "train_micro_batch_size_per_gpu": config.train.micro_batch_size,
-        "gradient_accumulation_steps": count,
-        "gradient_clipping": config.optim.gradient_clipping,
-        "zero_optimization": {"stage": stage},
-        "timers": {"throughput": {"enabled": False}},
-        "steps_per_print": 10**12,
-    }
-    optimizer = optimizer_of(config, module, module.chunks[0], "chunks.0.")
+        initialize(decoder, config.model, config.seed)
+    own = {"gradient_accumulation_steps": count, "gradient_clipping": config.optim.gradient_clipping}
+    others = {key: value for key, value in settings.items() if key != "managed_gradient_accumulation"}
+    optimizer = optimizer_of(config, module, decoder, "chunks.0.")
     with redirect_stdout(StringIO()):
-        engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=settings, dist_init_required=False)
+        engine, *_ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config={**others, **own}, dist_init_required=False
+        )
     tokens = config.train.global_batch_size * config.seq_length
 
     def step(batch: Batch) -> None:
@@ -132,21 +132,21 @@ def timed(step: Callable[[], object]) -> float:
 
 
 def alternating(config: RunConfig, rounds: int) -> list[tuple[float, float, float]]:
-    """Seconds of the bare step, of DeepSpeed's and of the engine's, in turn."""
+    """Seconds of the bare step, of DeepSpeed's and of the engine's; each begins a round in turn."""
     grid = Grid(Layout())
-    batch, bare, plain = batch_of(config), bare_step(config), deepspeed_step(config, grid)
     engine = Engine(config, torch.device("cpu"), grid)
     engine.initialize()
+    batch, bare = batch_of(config), bare_step(config)
+    plain = deepspeed_step(config, grid, engine.zero.settings)
+    steps = [lambda: bare(batch), lambda: plain(batch), lambda: engine.train_step(batch, 1e-4)]
 
-    def one_round() -> tuple[float, float, float]:
-        return (
-            timed(lambda: bare(batch)),
-            timed(lambda: plain(batch)),
-            timed(lambda: engine.train_step(batch, 1e-4)),
-        )
+    def one_round(first: int) -> tuple[float, float, float]:
+        found = {which % 3: timed(steps[which % 3]) for which in range(first, first + 3)}
+        return found[0], found[1], found[2]
 
-    one_round(), one_round()
-    return [one_round() for _ in range(rounds)]
+    for warm_up in range(2):
+        one_round(warm_up)
+    return [one_round(number) for number in range(rounds)]
 
 
 def main(rounds: int, micro_batches: int) -> None:
@@ -158,13 +158,16 @@ def main(rounds: int, micro_batches: int) -> None:
     for stage in (0, 1, 2, 3):
         found = alternating(config_of(stage, micro_batches), rounds)
         bare, plain, ours = (statistics.median(column) for column in zip(*found, strict=True))
+        ratios = sorted(third / second for _, second, third in found)
         rows.append(
             {
                 "ZeRO stage": stage,
                 "bare loop (s)": bare,
                 "plain DeepSpeed (s)": plain,
                 "engine (s)": ours,
-                "engine / DeepSpeed": statistics.median(third / second for _, second, third in found),
+                "engine / DeepSpeed": statistics.median(ratios),
+                "lowest": ratios[0],
+                "highest": ratios[-1],
                 "engine / bare": statistics.median(third / first for first, _, third in found),
             }
         )

@@ -163,12 +163,14 @@ class ZeroEngine:
             eps=optim.eps,
             fused=True,
         )
+        self.settings = self._deepspeed_config(micro_batch_size, block_parameters)
+        """What DeepSpeed was configured with."""
         # Set-up prints a page of memory readings, whatever the log level.
         with redirect_stdout(StringIO()):
             self.engine, self.optimizer, _, _ = deepspeed.initialize(
                 model=module,
                 optimizer=optimizer,
-                config=self._deepspeed_config(micro_batch_size, block_parameters),
+                config=self.settings,
                 mpu=grid,
                 dist_init_required=False,
             )

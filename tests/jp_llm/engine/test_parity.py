@@ -1,8 +1,7 @@
 """Every way of dividing the work against a plain PyTorch loop: loss and gradient norm of each step, final weights.
 
-On four processes: the whole product of ZeRO stage, layout, number of micro-batches and activation checkpointing, and
-what has no place in it. On eight, a few cases; `JP_LLM_FULL_PARITY=1 pytest tests/jp_llm/engine/test_parity.py` plays
-the whole product there too.
+`make test` plays the cases below; `JP_LLM_FULL_PARITY=1 pytest tests/jp_llm/engine/test_parity.py` plays besides the
+whole product of ZeRO stage, layout, number of micro-batches and activation checkpointing, on four and eight processes.
 """
 
 import os
@@ -75,6 +74,13 @@ FOUR += [
     ),
     case(3, 1, 2, 3, world_size=4, arch="palm", model__num_layers=4)
     | {"parallel": {"zero_stage": 3, "pipeline": 2, "virtual_stages": 2, "gather": "per_micro_batch"}},
+    # What the product has besides, each once.
+    case(2, 1, 4, 2, world_size=4, arch="neox", train__activation_checkpointing=True),
+    case(0, 1, 4, 4, world_size=4, arch="palm"),
+    case(1, 2, 1, 2, world_size=4, arch="gpt2", train__activation_checkpointing=True),
+    case(2, 2, 1, 1, world_size=4, arch="neox"),
+    case(3, 2, 1, 2, world_size=4, arch="llama"),
+    case(1, 1, 2, 1, world_size=4, arch="gpt2"),
     # Key/value heads that several ranks share.
     case(3, 4, 1, 2, world_size=4, arch="palm"),
     case(1, 4, 1, 2, world_size=4, arch="palm", **GROUPED),
@@ -110,12 +116,12 @@ def batched(cases: list[dict[str, Any]], size: int) -> list[list[dict[str, Any]]
 
 @pytest.mark.distributed
 def test_four_processes_train_to_the_weights_of_a_plain_loop(four_processes: Processes) -> None:
-    play(four_processes, [*whole_product(4, FOUR_LAYOUTS), *FOUR])
+    play(four_processes, [*FOUR, *(whole_product(4, FOUR_LAYOUTS) if FULL else [])])
 
 
 @pytest.mark.distributed
 def test_eight_processes_train_to_the_weights_of_a_plain_loop(eight_processes: Processes) -> None:
-    play(eight_processes, whole_product(8, EIGHT_LAYOUTS) if FULL else EIGHT)
+    play(eight_processes, [*EIGHT, *(whole_product(8, EIGHT_LAYOUTS) if FULL else [])])
 
 
 @pytest.mark.distributed

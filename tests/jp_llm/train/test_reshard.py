@@ -37,10 +37,8 @@ PAIRS = [
     *CIRCLE,
     ("zero 3, data 2", "zero 3, tensor 2, data 2"),
     ("zero 3, tensor 2, data 2", "zero 3, data 2"),
-    ("zero 3, pipeline 4", "one process"),
     ("zero 1, tensor 4", "zero 3, pipeline 4"),
     ("one process", "zero 0, tensor 2, pipeline 2"),
-    ("zero 2, pipeline 2, data 2", "zero 1, pipeline 2"),
 ]
 
 
