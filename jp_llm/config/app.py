@@ -8,6 +8,7 @@ exists (its answer to a misspelt key is the advice to append it): our schema jud
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
 _LAUNCHER_FLAG = re.compile(r"--local[_-]rank(=\d+)?$")
 _KEY = re.compile(r"[\w./-]+")
+SECONDS_FOR_PROCESS_0 = 3.0
 
 
 def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], argv: Sequence[str] | None = None) -> int:
@@ -45,6 +47,9 @@ def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], ar
             where = "" if rank == "0" else f"process {rank}: "
             for problem in error.problems:
                 print(f"{where}error: {problem}", file=sys.stderr)
+        else:
+            # A launcher ends all processes as soon as one has ended, and process 0 has something to say.
+            time.sleep(SECONDS_FOR_PROCESS_0)
         return error.code
     except OSError as error:
         if error.errno is None:

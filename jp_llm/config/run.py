@@ -105,8 +105,9 @@ class RunConfig(Section):
             "model.intermediate_size": model.mlp_size,
             # Between the layers each process of a tensor group holds its share of the positions.
             "train.seq_length": self.seq_length,
-            "model.max_position_embeddings": model.max_position_embeddings,
         }
+        if model.max_position_embeddings != self.seq_length:
+            divided["model.max_position_embeddings"] = model.max_position_embeddings
         if model.vocab_size is not None:
             divided["the padded vocabulary"] = model.padded_vocab_size
         for name, size in divided.items():

@@ -184,12 +184,13 @@ class Saver:
             UserError: the processes do not see the same run folder, so that no checkpoint would ever be whole.
         """
         world, token = self.preflight.world, self.preflight.run_dir / f".shared_{os.getpid()}"
-        chosen: list[Any] = [token]
+        name: list[Any] = [token.name]
         if world.is_main:
             token.parent.mkdir(parents=True, exist_ok=True)
             token.touch()
-        torch.distributed.broadcast_object_list(chosen, group=self._group)
-        missing = None if chosen[0].exists() else f"process {world.rank} on {socket.gethostname()}"
+        torch.distributed.broadcast_object_list(name, group=self._group)
+        seen = (self.preflight.run_dir / name[0]).exists()
+        missing = None if seen else f"process {world.rank} on {socket.gethostname()}"
         everyone: list[Any] = [None] * world.size
         torch.distributed.all_gather_object(everyone, missing, group=self._group)
         if world.is_main:

@@ -252,7 +252,9 @@ def newest_good(copies: list[Path], data: Path) -> list[Any]:
     for run_dir in copies:
         saver = Saver(check(run_config(run_dir=str(run_dir), data__path=str(data))))
         try:
-            folder = saver._newest_good()
+            folder, bad = saver._newest_good()
+            if folder is not None and saver.preflight.world.is_main:
+                saver._tidy(bad, read_manifest(folder).state["step"])
             found.append(folder and (folder.name, stored_value(folder)))
         except UserError as error:
             found.append(str(error))
@@ -333,3 +335,24 @@ def test_without_a_good_checkpoint_every_bad_file_is_named_and_nothing_is_moved(
     assert all(str(path) in first for path in bad)
     assert "no checkpoint is whole" in first
     assert sorted(entry.name for entry in store.folder.iterdir()) == before
+
+
+def restore_in_own_folder(folder: Path, data: Path) -> str:
+    run_dir = folder / str(torch.distributed.get_rank())
+    saver = Saver(check(run_config(run_dir=str(run_dir), data__path=str(data))))
+    try:
+        saver._require_one_folder()
+    except UserError as error:
+        return str(error)
+    finally:
+        saver.close()
+    return "one folder"
+
+
+@pytest.mark.distributed
+def test_a_run_folder_that_is_not_shared_is_refused_at_the_start(
+    data: Path, tmp_path: Path, two_processes: Processes
+) -> None:
+    for message in two_processes.run(restore_in_own_folder, tmp_path, data):
+        assert "not the same folder for all processes (process 1 on" in message
+    assert not list(tmp_path.rglob(".shared_*"))
