@@ -113,7 +113,7 @@ def training(case: Case) -> Callable[[], Measured]:
         {
             "model": {
                 "hidden_size": 512,
-                "num_layers": 4,
+                "num_layers": 8,
                 "max_position_embeddings": HIDDEN_SHAPE[1],
                 "vocab_size": 128,
             },

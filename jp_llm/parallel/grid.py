@@ -35,7 +35,6 @@ class Grid:
         self.rank = torch.distributed.get_rank()
         self.tensor_rank, self.data_rank, self.pipeline_rank = layout.coordinates(self.rank)
         self._timeout = timeout
-        self._groups: list[ProcessGroup] = []
         tensor, data, pipeline = (range(size) for size in (layout.tensor, layout.data, layout.pipeline))
         rank_of = layout.rank_of
         self.tensor_group = self._group([rank_of(t, d, p) for t in tensor] for p in pipeline for d in data)
@@ -60,12 +59,6 @@ class Grid:
         """Whether the head stands here."""
         return self.pipeline_rank == self.layout.pipeline - 1
 
-    def close(self) -> None:
-        """Give the connections back; every process of the world calls this together."""
-        for group in self._groups:
-            torch.distributed.destroy_process_group(group)
-        self._groups.clear()
-
     def _group(self, groups: Iterable[list[int]]) -> ProcessGroup:
         """Every process makes all groups; this one keeps the one it is in."""
         own: ProcessGroup | None = None
@@ -74,7 +67,6 @@ class Grid:
             if self.rank in ranks:
                 own = made
         assert own is not None
-        self._groups.append(own)
         return own
 
     def _key_value_group(self, heads: int) -> ProcessGroup | None:

@@ -46,7 +46,6 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         key_value_heads=config.model.key_value_heads,
         virtual_stages=config.parallel.virtual_stages,
     )
-    stack.callback(grid.close)
     saver = Saver(preflight)
     stack.callback(saver.close)
     engine = Engine(config, device, grid)
@@ -108,7 +107,8 @@ def pick_device(wanted: str, world: World) -> torch.device:
 
 
 def _leave() -> None:
-    # Without the barrier a process that leaves early takes the connections of the others with it.
+    # After an error others may be in the middle of a collective, and giving back a group would wait for it.
     if sys.exc_info()[0] is None:
+        # Without the barrier a process that leaves early takes the connections of the others with it.
         torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()

@@ -101,7 +101,6 @@ class Saver:
         known = self._save is None or not isinstance(self._save.ended.exception(), OSError | None)
         if not known and (problem := self._outcome()):
             self._warn(problem)
-        torch.distributed.destroy_process_group(self._group)
 
     def _outcome(self) -> str | None:
         """Wait for the save that is under way and record how it ended; the problem if it could not be written."""
