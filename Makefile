@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "jp-llm needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); try: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt $(TORCH) numpy setuptools wheel
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[train,export,loggers,dev]'
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[train,export,corpus,loggers,dev]'
 	@touch $@
 
 demo: $(INSTALLED)

@@ -16,7 +16,7 @@ from preprocessing.archives import Member, members
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
 from preprocessing.document import Document, Rejected
-from preprocessing.documents import DocumentWriter, split_of
+from preprocessing.documents import CLEANED, DOCUMENTS, DocumentWriter, split_of
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import Piece, Unit, selected
 from preprocessing.raw_file import RawFile
@@ -34,12 +34,13 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
     """
     started = time.process_time()
     folder = Path(config.output_dir)
-    _remove_leftovers(folder, unit)
+    output = CLEANED if config.deduplicate else DOCUMENTS
+    _remove_leftovers(folder, output, unit)
     source = config.sources[unit.source]
     counts = Counts()
     with ExitStack() as stack:
         writer = stack.enter_context(
-            DocumentWriter(folder / "documents" / unit.source, unit.index, config.documents_file_bytes)
+            DocumentWriter(folder / output / unit.source, unit.index, config.documents_file_bytes)
         )
         rejects = stack.enter_context(_Rejects(folder / "rejects" / f"{unit.name}.jsonl"))
         records = _Records(config, unit, counts)
@@ -68,6 +69,9 @@ class _Records:
             yield from self._guarded(self._read_piece(reader, piece), piece.path, None)
 
     def _read_piece(self, reader: Reader, piece: Piece) -> Iterator[Document | Rejected]:
+        if piece.fetched:
+            yield from reader.read_part(self._unit.source, piece.path)
+            return
         with open(piece.path, "rb", buffering=_BUFFER_BYTES) as file:
             if piece.first is not None:
                 yield from self._read_archive(reader, piece, file)
@@ -162,9 +166,9 @@ class _Rejects:
         self._stack.__exit__(*error)
 
 
-def _remove_leftovers(folder: Path, unit: Unit) -> None:
+def _remove_leftovers(folder: Path, output: str, unit: Unit) -> None:
     """Remove what an earlier attempt at this unit left: it may have stopped after some of the files."""
     number = f"{unit.index:05d}"
-    for path in (folder / "documents" / unit.source).glob(f"*-{number}-*.jsonl.zst"):
+    for path in (folder / output / unit.source).glob(f"*-{number}-*.jsonl.zst"):
         path.unlink()
     (folder / "rejects" / f"{unit.name}.jsonl").unlink(missing_ok=True)

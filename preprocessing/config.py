@@ -10,11 +10,13 @@ from jp_llm.config.section import Section
 from jp_llm.runtime import plugin
 from jp_llm.runtime.errors import UserError, config_error
 from jp_llm.runtime.files import fingerprint_of
+from preprocessing import presets
+from preprocessing.deduplicate.config import DeduplicationConfig
 from preprocessing.encode.train_tokenizer import TokenizerConfig
 from preprocessing.step import Filter, Mapper, Reader
 
-StageName = Literal["clean", "tokenizer", "encode"]
-STAGES: tuple[StageName, ...] = ("clean", "tokenizer", "encode")
+StageName = Literal["clean", "deduplicate", "tokenizer", "encode"]
+STAGES: tuple[StageName, ...] = ("clean", "deduplicate", "tokenizer", "encode")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RULES_OF_NAMES = "letters, digits, dots, hyphens and underscores only (it becomes part of file names)"
 _NOT_CONTENT = ("output_dir", "num_workers", "stages", "on_damaged_file", "max_decompression_ratio")
@@ -32,12 +34,18 @@ class SourceConfig(Section):
     files: tuple[str, ...] = ()
     """Patterns for the files inside folders and archives, e.g. ["*.txt"]; empty takes all."""
     steps: tuple[dict[str, Any], ...] = ()
-    """In this order; `type` is a file of preprocessing/mappers or preprocessing/filters."""
+    """In this order; `type` is a file of preprocessing/mappers or preprocessing/filters. `{preset: name}` stands for
+    the steps in preprocessing/presets/<name>.yaml, or in a file of your own (steps.yaml)."""
 
     @field_validator("paths", "files", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _without_presets(cls, value: Any) -> Any:
+        return tuple(presets.expanded(value)) if isinstance(value, list | tuple) else value
 
     def build_reader(self) -> Reader:
         """The reader.
@@ -54,13 +62,16 @@ class SourceConfig(Section):
         Raises:
             UserError: see `build_reader`.
         """
-        kinds = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
+        kinds: dict[str, type[Section]] = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
         return [_build(step, kinds) for step in self.steps]
 
     def problems(self) -> list[str]:
-        kinds = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
+        kinds: dict[str, type[Section]] = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
         found = [f"reader.{problem}" for problem in _problems(self.reader, {"preprocessing.readers": Reader})]
-        if not self.paths:
+        reader = None if found else self.build_reader()
+        if reader is not None and reader.parts() is not None:
+            found += ["paths: this reader takes none"] if self.paths else []
+        elif not self.paths:
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
         for index, step in enumerate(self.steps):
             found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds)]
@@ -93,12 +104,14 @@ class CorpusConfig(Section):
     """Name -> source. Names become folders, and keys of data.weights in training."""
     stages: tuple[StageName, ...] = STAGES
     """What to do now; left out stages can follow later, in this order."""
+    deduplicate: DeduplicationConfig | None = None
+    """Remove what stands in the corpus more than once; null keeps everything."""
     validation_fraction: float = Field(default=0.01, ge=0, lt=1)
     """Share of the documents that is held out, decided by a hash of the text: copies stay on one side."""
     tokenizer: CorpusTokenizerConfig = CorpusTokenizerConfig()
     num_workers: PositiveInt | None = None
     """Processes; null takes one per core. The output does not depend on it."""
-    unit_bytes: PositiveInt = 32 << 20
+    unit_bytes: PositiveInt = 256 << 20
     """Raw bytes (as on disk) per task. Larger plain files of lines are divided, small files are put together."""
     documents_file_bytes: PositiveInt = 64 << 20
     """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""

@@ -1,7 +1,10 @@
 """What flows through the pipeline: a document, or a piece of raw input that could not become one."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preprocessing.text.view import TextView
 
 
 @dataclass(slots=True)
@@ -14,6 +17,21 @@ class Document:
     source: str
     meta: dict[str, Any] = field(default_factory=dict)
     """Other facts that the raw record states: title, author, URL, date. JSON values only."""
+    read_characters: int = field(init=False)
+    """Length of the text as it was read, however much the steps take away."""
+    _view: "TextView | None" = field(init=False, default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.read_characters = len(self.text)
+
+    @property
+    def view(self) -> "TextView":
+        """What has been computed about the text as it is now; a new text gets a new view."""
+        if self._view is None or self._view.text is not self.text:
+            from preprocessing.text.view import TextView
+
+            self._view = TextView(self.text)
+        return self._view
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""Cleaned documents on disk: `documents/<source>/<split>-<unit>-<part>.jsonl.zst`, and which split a document is in."""
+"""Documents on disk: `documents/<source>/<split>-<unit>-<part>.jsonl.zst`, and which split a document is in."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +14,8 @@ import zstandard
 from jp_llm.runtime.files import atomic_writer
 from preprocessing.document import Document
 
+CLEANED, DOCUMENTS = "cleaned", "documents"
+"""Folders of documents before and after deduplication; without it there is only the second."""
 SPLITS = ("train", "validation")
 _ZSTD_LEVEL = 3
 
@@ -87,9 +91,25 @@ class _Parts:
         self._written = 0
 
 
-def documents_files(output_dir: Path, source: str, split: str) -> list[Path]:
-    """Files of a source and split, in the order of its documents."""
-    return sorted((output_dir / "documents" / source).glob(f"{split}-*.jsonl.zst"))
+@dataclass(frozen=True)
+class DocumentsFile:
+    """A file of documents: what becomes one shard."""
+
+    source: str
+    split: str
+    name: str
+    """Relative to the output folder: `<cleaned or documents>/<source>/<split>-<unit>-<part>.jsonl.zst`."""
+    size: int
+
+
+def find_documents(output_dir: Path, folder: str, sources: Iterable[str]) -> list[DocumentsFile]:
+    """Files of documents below `folder` (`CLEANED` or `DOCUMENTS`) by source and split, in the order of their units."""
+    return [
+        DocumentsFile(source, split, str(file.relative_to(output_dir)), file.stat().st_size)
+        for source in sources
+        for split in SPLITS
+        for file in sorted((output_dir / folder / source).glob(f"{split}-*.jsonl.zst"))
+    ]
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -16,18 +16,18 @@ from typing import Any, BinaryIO, Literal
 
 from jp_llm.runtime.errors import UserError
 from preprocessing.archives import is_tar, members
+from preprocessing.step import CutAt
 from preprocessing.streams import DamagedFile, compression_of, decompressed
 
 _UNITS_PER_ARCHIVE = 16
 _EDGE_BYTES = 4096
 _CHUNK_BYTES = 1 << 20
 
-CutAt = Literal["line", "blank_line"] | None
-
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of a unit: `path[start:end]`, or entries `first` to `last` (exclusive) of the archive `path`."""
+    """Part of a unit: `path[start:end]`, entries `first` to `last` (exclusive) of the archive `path`, or one of the
+    parts that a reader fetches itself."""
 
     path: str
     name: str
@@ -38,6 +38,8 @@ class Piece:
     """None: not an archive."""
     last: int | None = None
     """None: to the end of the archive, whose integrity this piece then checks."""
+    fetched: bool = False
+    """`path` is one of the reader's `parts` and no file."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,11 @@ class Planner:
                     cuts.append(cut)
         ends = [*cuts[1:], file.size]
         return [(Piece(file.path, file.name, start, end), end - start) for start, end in zip(cuts, ends, strict=True)]
+
+
+def fetched_units(source: str, parts: Sequence[str]) -> list[Unit]:
+    """One unit for each part that the reader of `source` fetches itself; their sizes are not known."""
+    return [Unit(source, index, (Piece(part, part, fetched=True),), 1) for index, part in enumerate(parts)]
 
 
 def selected(name: str, select: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Raw files to token shards, stage by stage: clean, tokenizer, encode, then `dataset.json`.
+"""Raw files to token shards, stage by stage: clean, deduplicate, tokenizer, encode, then `dataset.json`.
 
 Every stage leaves marks and skips what is marked: the same command continues a run that was stopped, and sums up one
 that is finished.
@@ -8,8 +8,8 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,18 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.clean import clean_unit
 from preprocessing.config import STAGES, CorpusConfig, CorpusTokenizerConfig
 from preprocessing.counts import Counts
-from preprocessing.documents import SPLITS, documents_files
+from preprocessing.deduplicate.run import deduplicate
+from preprocessing.documents import CLEANED, DOCUMENTS, SPLITS, DocumentsFile, find_documents
 from preprocessing.encode.tokenize import encode_file
 from preprocessing.encode.train_tokenizer import train
 from preprocessing.executor import Stage, Task, available_cores, run_stage
 from preprocessing.output_folder import claimed
-from preprocessing.plan import Planner, Unit, changes, find_files, plan_to_json, units_from_json
+from preprocessing.plan import Planner, Unit, changes, fetched_units, find_files, plan_to_json, units_from_json
 from preprocessing.streams import DamagedFile
 from preprocessing.summary import SourceSummary, check_not_empty, table, to_json
 
 COUNTS_FILE = "counts.json"
 _TOKENIZER_FOLDER = "tokenizer"
-
-
-@dataclass(frozen=True)
-class DocumentsFile:
-    """A file of cleaned documents: what becomes one shard."""
-
-    source: str
-    split: str
-    name: str
-    """Relative to the output folder."""
-    size: int
 
 
 def run(config: CorpusConfig) -> None:
@@ -61,7 +51,12 @@ def run(config: CorpusConfig) -> None:
         for unit, counts in zip(units, _perform(config, _cleaning(config, folder, units)), strict=True):
             summaries[unit.source].counts.add(Counts.from_json(counts))
         check_not_empty(summaries, config.output_dir)
-        documents = _documents(config, folder)
+        if config.deduplicate and last >= STAGES.index("deduplicate"):
+            cleaned = _documents(config, folder, CLEANED)
+            removed = deduplicate(config, folder, cleaned, partial(_perform, config))
+            for file, counts in zip(cleaned, removed, strict=True):
+                summaries[file.source].deduplicated.add(Counts.from_json(counts))
+        documents = _documents(config, folder, DOCUMENTS)
         if last >= STAGES.index("tokenizer"):
             _perform(config, _making_the_tokenizer(config, folder, documents), isolated=True)
         if last >= STAGES.index("encode"):
@@ -107,11 +102,15 @@ def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
     files, units = {}, []
     for name, source in config.sources.items():
         try:
+            reader = source.build_reader()
+            if (parts := reader.parts()) is not None:
+                units += fetched_units(name, parts)
+                continue
             files[name] = find_files(source.paths, source.files, config.max_decompression_ratio)
             planner = Planner(
                 source=name,
                 unit_bytes=config.unit_bytes,
-                cut_at=source.build_reader().cut_at,
+                cut_at=reader.cut_at,
                 select=source.files,
                 max_ratio=config.max_decompression_ratio,
                 skip_damaged=config.on_damaged_file == "skip",
@@ -129,17 +128,11 @@ def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
     return units
 
 
-def _documents(config: CorpusConfig, folder: Path) -> list[DocumentsFile]:
-    """The documents files as they were when cleaning was done: one that is lost later must be missed, not forgotten."""
-    path = folder / "marks" / "documents.json"
+def _documents(config: CorpusConfig, folder: Path, kind: str) -> list[DocumentsFile]:
+    """The files as they were when all were written: one that is lost later must be missed, not forgotten."""
+    path = folder / "marks" / f"{kind}.json"
     if not path.exists():
-        found = [
-            DocumentsFile(source, split, str(file.relative_to(folder)), file.stat().st_size)
-            for source in config.sources
-            for split in SPLITS
-            for file in documents_files(folder, source, split)
-        ]
-        write_json(path, [asdict(file) for file in found])
+        write_json(path, [asdict(file) for file in find_documents(folder, kind, config.sources)])
     return [DocumentsFile(**values) for values in read_json(path)]
 
 

@@ -12,21 +12,40 @@ from jp_llm.config.section import Section
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
 
+CutAt = Literal["line", "blank_line", "page"] | None
+"""line: after every line. blank_line: after an empty line. page: before a line that holds only `<page>`."""
+
+
+class Step(Section, ABC):
+    """A mapper or a filter."""
+
+    def files(self) -> tuple[str, ...]:
+        """Files whose content decides what the step does: word lists, models. A run that is continued compares them."""
+        return ()
+
 
 class Reader(Section, ABC):
     """Turns raw bytes of one format into documents."""
 
     @property
-    def cut_at(self) -> Literal["line", "blank_line"] | None:
-        """Where a large uncompressed file may be cut into ranges that are read apart; None: nowhere."""
+    def cut_at(self) -> CutAt:
+        """Where a large file may be cut into ranges that are read apart; None: nowhere."""
         return None
+
+    def parts(self) -> tuple[str, ...] | None:
+        """Names of the parts that the reader fetches itself, each for one unit; None: it reads the files of `paths`."""
+        return None
+
+    def read_part(self, source: str, part: str) -> Iterator[Document | Rejected]:
+        """Every record of one of `parts`, in order."""
+        raise NotImplementedError
 
     @abstractmethod
     def read(self, raw: RawFile) -> Iterator[Document | Rejected]:
         """Every record of `raw` in order, as a document or with the reason why it is none."""
 
 
-class Mapper(Section, ABC):
+class Mapper(Step):
     """Changes the text of a document."""
 
     @abstractmethod
@@ -34,7 +53,7 @@ class Mapper(Section, ABC):
         """The new text. What was lost on the way is added to `tally` under a short name."""
 
 
-class Filter(Section, ABC):
+class Filter(Step):
     """Keeps or drops a document."""
 
     @abstractmethod

@@ -16,6 +16,8 @@ class SourceSummary:
 
     counts: Counts = field(default_factory=Counts)
     """Of cleaning."""
+    deduplicated: Counts = field(default_factory=Counts)
+    """Of deduplication, whose `documents_in` are the documents that came out of cleaning."""
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     """Split -> tokens, with <s> and </s>."""
     encode_cpu_seconds: float = 0.0
@@ -23,6 +25,7 @@ class SourceSummary:
     def add(self, other: "SourceSummary") -> None:
         """Add everything of `other`."""
         self.counts.add(other.counts)
+        self.deduplicated.add(other.deduplicated)
         for split in SPLITS:
             self.tokens[split] += other.tokens[split]
         self.encode_cpu_seconds += other.encode_cpu_seconds

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from raw import cleaned
 
 from preprocessing.document import Document
-from preprocessing.documents import DocumentWriter, documents_files, split_of
+from preprocessing.documents import DOCUMENTS, DocumentWriter, find_documents, split_of
 
 
 def write(output, documents, file_bytes=1 << 20):
@@ -27,10 +27,11 @@ def test_documents_come_back(tmp_path):
 def test_files_are_rotated_by_size_and_sorted(tmp_path):
     documents = [Document(f"web/{number}", "あ" * 100, "web") for number in range(25)]
     write(tmp_path, [("train", document) for document in documents], file_bytes=3500)
-    names = [path.name for path in documents_files(tmp_path, "web", "train")]
-    assert names == [f"train-00003-{part:03d}.jsonl.zst" for part in range(3)]
+    found = find_documents(tmp_path, DOCUMENTS, ["web"])
+    assert [file.name for file in found] == [f"documents/web/train-00003-{part:03d}.jsonl.zst" for part in range(3)]
+    assert all((tmp_path / file.name).stat().st_size == file.size for file in found)
     assert [record["id"] for record in cleaned(tmp_path)] == [document.id for document in documents]
-    assert documents_files(tmp_path, "web", "validation") == []
+    assert {file.split for file in found} == {"train"}
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])

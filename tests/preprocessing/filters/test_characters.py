@@ -1,9 +1,7 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from raw import document
 
-from preprocessing.filters.characters import CharactersFilter, count
+from preprocessing.filters.characters import CharactersFilter
 
 KEPT = [
     "吾輩は猫である。名前はまだ無い。",
@@ -38,15 +36,3 @@ def test_katakana_laws_pass_when_asked():
     law = "天皇ハ神聖ニシテ侵スヘカラス"
     assert CharactersFilter().reason(document(law)) == "no_hiragana"
     assert CharactersFilter(minimum_hiragana=0).reason(document(law)) is None
-
-
-def test_classes():
-    #                  hiragana      katakana     kanji        none of them  spaces
-    assert count("ぁゖゝ" + "ァヺーｱﾝ" + "々〆〇漢㐀𠮷" + "、。・A１!" + " \n\u3000\t") == (20, 14, 3)
-    assert count("") == (0, 0, 0)
-
-
-@given(st.text())
-def test_counts_are_nested(text):
-    characters, japanese, hiragana = count(text)
-    assert 0 <= hiragana <= japanese <= characters <= len(text)

@@ -1,0 +1,52 @@
+"""The configuration of deduplication over a whole corpus."""
+
+from pydantic import Field, PositiveInt
+
+from jp_llm.config.section import Section
+
+
+class LinesConfig(Section):
+    """Short lines that stand in many documents are menus and footers: every copy goes."""
+
+    maximum_characters: PositiveInt = 40
+    """Longer lines are no matter of this rule."""
+    minimum_documents: PositiveInt = 100
+    """Lines that stand in so many documents or more are removed."""
+
+
+class ParagraphsConfig(Section):
+    """Long lines that stand in several documents: the first copy stays."""
+
+    minimum_characters: PositiveInt = 100
+    """Shorter lines are no matter of this rule."""
+
+
+class NearConfig(Section):
+    """Near duplicates by MinHash-LSH over characters."""
+
+    ngram: PositiveInt = 5
+    """Characters per shingle."""
+    bands: PositiveInt = 14
+    rows: PositiveInt = 8
+    """Two documents of Jaccard similarity s become candidates with probability 1 - (1 - s^rows)^bands."""
+    minimum_similarity: float = Field(default=0.75, ge=0, le=1)
+    """Candidates whose estimated similarity is lower stay."""
+    minimum_characters: PositiveInt = 30
+    """Shorter texts are compared exactly only."""
+    seed: int = 1
+
+
+class DeduplicationConfig(Section):
+    """What is compared over all sources; of equal documents the first, in the order of the sources, stays."""
+
+    exact: bool = True
+    """Equal but for width, spaces and invisible characters."""
+    lines: LinesConfig | None = LinesConfig()
+    paragraphs: ParagraphsConfig | None = ParagraphsConfig()
+    near: NearConfig | None = NearConfig()
+    minimum_characters: PositiveInt = 1
+    """Documents that are shorter once lines and paragraphs are gone are dropped."""
+    maximum_lost: float = Field(default=0.7, ge=0, le=1)
+    """Documents that lose a larger share of their characters to lines and paragraphs are dropped."""
+    memory_bytes: PositiveInt = 1 << 30
+    """What one worker may hold."""
