@@ -101,7 +101,8 @@ class CorpusConfig(Section):
     output_dir: str
     """Folder of the dataset. Running the same command again continues it."""
     sources: dict[str, SourceConfig]
-    """Name -> source. Names become folders, and keys of data.weights in training."""
+    """Name -> source, the best first: of equal documents the first stays. Names become folders, and keys of
+    data.weights in training. `sources.<name>=null` leaves a source of the chosen corpus out."""
     stages: tuple[StageName, ...] = STAGES
     """What to do now; left out stages can follow later, in this order."""
     deduplicate: DeduplicationConfig | None = None
@@ -119,6 +120,13 @@ class CorpusConfig(Section):
     """skip keeps the documents before the damage, counts the file as rejected (damaged_file) and goes on."""
     max_decompression_ratio: PositiveFloat = 200.0
     """Input that expands more, beyond its first 64 MiB, is taken for an attack."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _without_null(cls, value: Any) -> Any:
+        return (
+            {name: source for name, source in value.items() if source is not None} if isinstance(value, dict) else value
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 of all keys that decide the content."""

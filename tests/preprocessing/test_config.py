@@ -31,6 +31,19 @@ def test_a_source_builds_its_reader_and_steps():
     assert source.build_steps()[1].model_dump() == {"minimum": 200, "maximum": None}
 
 
+def test_an_unknown_preset_is_a_problem_of_its_source():
+    assert any(
+        "steps" in problem and "did you mean 'plain'?" in problem
+        for problem in problems(values(steps=[{"preset": "plane"}]))
+    )
+
+
+def test_a_source_of_the_chosen_corpus_can_be_left_out():
+    config = values()
+    config["sources"]["tweets"] = None
+    assert list(build(CorpusConfig, config).sources) == ["web"]
+
+
 def test_one_path_needs_no_list():
     assert build(CorpusConfig, values(paths="a.txt")).sources["web"].paths == ("a.txt",)
 
