@@ -31,5 +31,5 @@ def test_what_is_wrong_is_named(tmp_path, content, problem):
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(ValueError, match="preset steps/none.yaml: no such preset$"):
+    with pytest.raises(ValueError, match=r"preset steps/none\.yaml: no such preset$"):
         list(presets.expanded([{"preset": "steps/none.yaml"}]))
