@@ -18,11 +18,11 @@ _BOT = re.compile(r"bot(?![a-z])|ボット|自動投稿|自動ツイート|予�
 # Schedulers, feed posters, bot makers and services that post by themselves, by the name in `source`.
 _CLIENTS = frozenset({
     "autotweety.net", "botbird tweets", "buffer", "buffer publish", "crowdfire app", "dlvr.it", "easybotter",
-    "feedblitz", "foursquare", "foursquare swarm", "hootsuite", "hootsuite inc.", "hubspot", "ifttt", "jetpack.com", "meetedgar",
-    "microsoft power platform", "nintendo switch share", "paper.li", "peing", "playstation®network", "postcron app",
-    "recurpost", "revive social app", "rss2twitter", "socialdog for twitter", "socialflow", "socialoomph", "sprinklr",
-    "sprout social", "statusbrew", "twitter for advertisers", "twitterfeed", "twittbot.net", "wordpress.com",
-    "zapier.com", "zoho social",
+    "feedblitz", "foursquare", "foursquare swarm", "hootsuite", "hootsuite inc.", "hubspot", "ifttt", "jetpack.com",
+    "meetedgar", "microsoft power platform", "nintendo switch share", "paper.li", "peing", "playstation®network",
+    "postcron app", "recurpost", "revive social app", "rss2twitter", "socialdog for twitter", "socialflow",
+    "socialoomph", "sprinklr", "sprout social", "statusbrew", "twitter for advertisers", "twitterfeed", "twittbot.net",
+    "wordpress.com", "zapier.com", "zoho social",
 })  # fmt: skip
 
 

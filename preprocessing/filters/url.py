@@ -1,11 +1,14 @@
 """Where a page is from: hosts, top-level domains and beginnings of addresses."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from preprocessing.document import Document
 from preprocessing.step import Filter
+
+_BEGINNING = re.compile("(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 
 
 class UrlFilter(Filter):
@@ -64,7 +67,7 @@ class UrlFilter(Filter):
 def host_of(url: str) -> str | None:
     """Host of an address in lower case, with or without a scheme before it; None where there is none."""
     try:
-        host = urlsplit(url if "://" in url else f"//{url}").hostname
+        host = urlsplit(url if _BEGINNING.match(url) else f"//{url}").hostname
     except ValueError:
         return None
     return _normal(host) or None if host else None

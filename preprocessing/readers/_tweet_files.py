@@ -13,7 +13,7 @@ from preprocessing.readers._json_objects import Objects
 
 _HEAD_BYTES = 4096
 _PIECE_BYTES = 1 << 20
-_SPACE = b"\xef\xbb\xbf \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SCRIPT = re.compile(rb"(?:window|Grailbird)\.\w+(?:\.\w+)*")
 _TWEETS = re.compile(rb"(?:window\.YTD\.(?:community_)?tweets?\.part\d+|Grailbird\.data\.tweets_\d+_\d+)\s*=\s*(?=\[)")
 """What precedes the array in the tweets of an archive, as of today and, Grailbird, until 2018."""
@@ -30,7 +30,7 @@ def tweet_records(raw: RawFile, max_bytes: int, *, lines: bool) -> Iterator[tupl
         yield from _lines(raw, max_bytes)
         return
     head = raw.stream.read(_HEAD_BYTES)
-    body = head.lstrip(_SPACE)
+    body = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if script := _SCRIPT.match(body):
         if not (tweets := _TWEETS.match(body)):
             yield raw.reject(raw.start, "private_part", script[0])
@@ -46,7 +46,7 @@ def tweet_records(raw: RawFile, max_bytes: int, *, lines: bool) -> Iterator[tupl
 
 def _lines(raw: RawFile, max_bytes: int) -> Iterator[tuple[int, bytes, str | None]]:
     for position, line, complete in raw.lines(max_bytes):
-        if line.strip(_SPACE):
+        if line.strip():
             yield position, line, None if complete else "too_large"
 
 

@@ -21,9 +21,9 @@ Kind = Literal["retweet", "reply", "quote", "url", "hashtag", "media", "truncate
 class TweetsReader(Reader):
     """One document per tweet, or per group of tweets, whose text is not escaped any more.
 
-    Keeps in `meta`, where they are stated: `id`, `author`, `created_at` (ISO 8601), `conversation`, `lang`, `source` (the
-    client), `kinds` (those of `Kind` that hold, for the filter `tweets`), `urls`, `hashtags` and `spans` ([start, end] of
-    links, hashtags and mentions, for the mapper `tweet_text`).
+    Keeps in `meta`, where they are stated: `id`, `author`, `created_at` (ISO 8601), `conversation`, `lang`, `source`
+    (the client), `kinds` (those of `Kind` that hold, for the filter `tweets`), `urls`, `hashtags` and `spans` ([start,
+    end] of links, hashtags and mentions, for the mapper `tweet_text`).
 
     Of an archive only `tweets.js`, `tweet.js` and `community-tweet.js` are read; every other part is one rejection
     (`private_part`), without a byte of its content. The offset of a tweet in a response is that of the response plus
