@@ -17,9 +17,16 @@ class Objects:
     ends there: a damaged string costs its own object and not all that follow.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, beginning: re.Pattern[bytes] | None = None) -> None:
+        """
+        Args:
+            max_bytes: of an object that is kept whole.
+            beginning: of an outermost object, and of no other: where it stands inside one, that one lacks its end.
+        """
         self._max_bytes = max_bytes
+        self._beginning = beginning
         self._depth = 0
+        self._inside = False
         self._in_string = False
         self._escaped = False
         self._start = 0
@@ -34,25 +41,27 @@ class Objects:
             pieces: of the file, in order.
             position: of the first byte.
         """
-        self._start = position
         for piece in pieces:
             begin = 0
             for end, depth in self._braces(piece):
-                if depth == 1:  # an object begins
-                    yield from self._between(piece[begin:end], position + begin)
-                    begin = end
-                    self._start, self._size, self._kept = position + begin, 0, []
-                else:
+                if depth == 0:
                     self._keep(piece[begin : end + 1])
                     yield self._start, b"".join(self._kept), None if self._size <= self._max_bytes else "too_large"
-                    begin = end + 1
-                    self._start, self._size, self._kept = position + begin, 0, []
-            if self._depth:
+                    self._inside, begin = False, end + 1
+                    continue
+                if self._inside:
+                    self._keep(piece[begin:end])
+                    yield self._start, b"".join(self._kept), "json"
+                else:
+                    yield from self._between(piece[begin:end], position + begin)
+                begin = end
+                self._inside, self._start, self._size, self._kept = True, position + begin, 0, []
+            if self._inside:
                 self._keep(piece[begin:])
             else:
                 yield from self._between(piece[begin:], position + begin)
             position += len(piece)
-        if self._depth:
+        if self._inside:
             yield self._start, b"".join(self._kept), "json"
 
     def _braces(self, piece: bytes) -> Iterator[tuple[int, int]]:
@@ -63,7 +72,8 @@ class Objects:
                 sign = token[0]
                 if sign == b"{":
                     self._depth += 1
-                    if self._depth == 1:
+                    if self._depth == 1 or (self._beginning and self._beginning.match(piece, token.start())):
+                        self._depth = 1
                         yield token.start(), 1
                 elif sign == b"}":
                     if self._depth == 1:

@@ -17,6 +17,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SCRIPT = re.compile(rb"(?:window|Grailbird)\.\w+(?:\.\w+)*")
 _TWEETS = re.compile(rb"(?:window\.YTD\.(?:community_)?tweets?\.part\d+|Grailbird\.data\.tweets_\d+_\d+)\s*=\s*(?=\[)")
 """What precedes the array in the tweets of an archive, as of today and, Grailbird, until 2018."""
+_ENTRY = re.compile(rb'\{\s*"tweet"\s*:')
 _OPENS_LAYOUT = re.compile(rb"\[|\{[ \t]*\r?\n")
 
 
@@ -40,8 +41,9 @@ def tweet_records(raw: RawFile, max_bytes: int, *, lines: bool) -> Iterator[tupl
         stream: io.BufferedReader = io.BufferedReader(_Joined(head, raw.stream), _PIECE_BYTES)
         yield from _lines(replace(raw, stream=stream), max_bytes)
         return
+    beginning = _ENTRY if script else None
     pieces = chain((body,), iter(lambda: raw.stream.read(_PIECE_BYTES), b""))
-    yield from Objects(max_bytes).find(pieces, raw.start + len(head) - len(body))
+    yield from Objects(max_bytes, beginning).find(pieces, raw.start + len(head) - len(body))
 
 
 def _lines(raw: RawFile, max_bytes: int) -> Iterator[tuple[int, bytes, str | None]]:

@@ -50,19 +50,25 @@ class ParquetReader(Reader):
                     problem = f"no column {self.text_field!r}; text_field may be one of {', '.join(columns)}"
                     raise DamagedFile(raw.file, problem, 0)
                 wanted = [self.text_field, *(name for name in self.meta_fields if name in columns)]
-                for batch in file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False):
-                    found = [_values(batch.column(name)) for name in wanted]
-                    for text, *others in zip(*found, strict=True):
-                        yield self._record(raw, row, text, dict(zip(wanted[1:], others, strict=True)))
-                        row += 1
+                for values in _rows(file, wanted):
+                    yield self._record(raw, row, values[0], dict(zip(wanted[1:], values[1:], strict=True)))
+                    row += 1
         except (pa.ArrowException, OSError) as error:
-            raise DamagedFile(raw.file, f"the Parquet file is damaged after row {row:,} ({error})", row) from error
+            problem = f"the Parquet file is damaged after row {row:,} ({' '.join(str(error).split())})"
+            raise DamagedFile(raw.file, problem, row) from error
 
     def _record(self, raw: RawFile, row: int, text: Any, meta: dict[str, Any]) -> Document | Rejected:
         try:
             return raw.document(row, text_of_row(text, self.max_document_bytes), json_value(meta))
         except Undecodable as error:
             return raw.reject(row, error.reason, text if isinstance(text, bytes) else str(text)[:1000].encode())
+
+
+def _rows(file: Any, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """The values of each row. One group of rows at a time: a damaged one does not cost those before it."""
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+            yield from zip(*(_values(batch.column(name)) for name in columns), strict=True)
 
 
 def _values(column: Any) -> list[Any]:

@@ -276,6 +276,14 @@ def test_a_damaged_tweet_of_an_array_costs_little(head):
     assert [raw[item.position :][:4] for item in found if isinstance(item, Rejected)] == [b'{\n "', b"null", b"{\n i"]
 
 
+def test_an_entry_of_an_archive_that_lost_a_brace_ends_where_the_next_begins():
+    items = [dumped(item, indent=2) for item in WRAPPED]
+    items[1] = items[1].replace(b'"entities": {}', b'"entities": {')
+    items[3] = items[3].replace(b"}", b"}}")
+    found = read(READER, b"window.YTD.tweets.part0 = [ " + b", ".join(items) + b" ]")
+    assert texts(found) == [EXPECTED[0], "<json>", EXPECTED[2], EXPECTED[3], "<no_object>", EXPECTED[4]]
+
+
 def test_an_array_that_ends_too_early_keeps_what_came_before():
     raw = dumped(TWEETS, indent=1)
     found = read(READER, raw[: len(raw) - 40])
