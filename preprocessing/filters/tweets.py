@@ -41,6 +41,7 @@ class TweetsFilter(Filter):
     url: bool = True
     """With a link that is no picture."""
     hashtag: bool = True
+    """With a hashtag: often a label, a campaign or the post of a service."""
     media: bool = True
     """With a picture or a video."""
     truncated: bool = True

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from preprocessing.decoding import Undecodable
 from preprocessing.readers._json import text_of
@@ -34,8 +34,7 @@ class Tweet:
     meta: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entity:
+class _Entity(NamedTuple):
     kind: str
     """urls, hashtags or mentions."""
     start: Any
@@ -168,15 +167,16 @@ def _tweet(
 
 
 def _spans(text: str, entities: list[_Entity]) -> dict[str, list[list[int]]]:
-    """Kind -> [start, end] of the entities that the text has where they say, in order and without overlap."""
-    units = _code_points_by_unit(text) if any(ord(sign) > 0xFFFF for sign in set(text)) else None
+    """Kind -> [start, end] of the entities that the text has where they say, in order."""
+    units: list[int] | None = None
     found: dict[str, set[tuple[int, int]]] = {}
     for entity in entities:
         start, end = _number(entity.start), _number(entity.end)
         if start is None or end is None:
             continue
         if not _is_at(text, start, end, entity.surface):
-            if units is None or end >= len(units):
+            units = units or _code_points_by_unit(text)
+            if max(start, end) >= len(units):
                 continue
             start, end = units[start], units[end]
             if not _is_at(text, start, end, entity.surface):
@@ -198,9 +198,9 @@ def _code_points_by_unit(text: str) -> list[int]:
 
 def _unescaped(text: str, spans: dict[str, list[list[int]]]) -> tuple[str, dict[str, list[list[int]]]]:
     """The text with &, < and > themselves, and the spans in it."""
-    escapes = list(_ESCAPED.finditer(text))
-    if not escapes:
+    if "&" not in text:
         return text, spans
+    escapes = list(_ESCAPED.finditer(text))
     ends = [escape.end() for escape in escapes]
     shifts = [0, *accumulate(len(escape[0]) - 1 for escape in escapes)]
     moved = {

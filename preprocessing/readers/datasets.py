@@ -32,6 +32,7 @@ class DatasetsReader(Reader):
     name: str | None = None
     """Configuration of the dataset, e.g. a language."""
     split: str = "train"
+    """Part of the dataset."""
     data_files: tuple[str, ...] = ()
     """Files of the dataset to take; empty takes those of the split."""
     revision: str | None = None

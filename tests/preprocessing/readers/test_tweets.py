@@ -159,7 +159,7 @@ def test_offsets_in_code_points_or_utf16_units_and_none_that_is_wrong():
     text = "😀😀 #雨 #雪"
     tags = [{"tag": "雨", "start": 3, "end": 5}, {"tag": "雪", "start": 8, "end": 10}]  # the second in UTF-16 units
     assert marked(one(v2(text, entities={"hashtags": tags})), "hashtags") == ["#雨", "#雪"]
-    for start, end in ((0, 2), (-7, -5), (3, 900), ("x", None), (5, 3)):
+    for start, end in ((0, 2), (-7, -5), (3, 900), ("x", None), (5, 3), (900, 3)):
         wrong = [{"tag": "雨", "start": start, "end": end}]
         document = one(v2(text, entities={"hashtags": wrong}))
         assert marked(document, "hashtags") == []
