@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -44,10 +45,15 @@ class TweetTextMapper(Mapper):
         if entities := _entities(document):
             text = "".join(self._parts(text, entities, tally)).strip(" \n")
         if self.longest_run is not None:
-            longest, before = self.longest_run, len(text)
-            text = re.sub(rf"([^\s\d])\1{{{longest},}}", lambda run: run[1] * longest, text)
-            tally["stretched"] += before - len(text)
+            shortened = self._stretched.sub(lambda run: run[0][: self.longest_run], text)
+            if shortened != text:
+                tally["stretched"] += len(text) - len(shortened)
+            text = shortened
         return text
+
+    @cached_property
+    def _stretched(self) -> re.Pattern[str]:
+        return re.compile(rf"([^\s\d])\1{{{self.longest_run},}}")
 
     def _parts(self, text: str, entities: list[_Entity], tally: Counter[str]) -> Iterator[str]:
         """The pieces of the new text."""

@@ -40,6 +40,24 @@ def test_every_shard_is_a_part(folder):
     assert found[11].meta == {"n": 11}
 
 
+def test_a_folder_of_parquet(tmp_path):
+    for part in range(2):
+        table = datasets.Dataset.from_dict({"text": TEXTS[part * 15 : part * 15 + 15], "n": list(range(15))})
+        table.to_parquet(tmp_path / "data" / f"train-{part}.parquet", batch_size=4)
+    found = everything(DatasetsReader(path=str(tmp_path / "data")))
+    assert texts(found) == TEXTS
+    assert len({document.id for document in found}) == 30
+
+
+def test_a_damaged_shard_stops_the_run_or_is_counted(folder, tmp_path):
+    (folder / "train-1.jsonl").write_text('{"text": "一"}\n{"text": "二"}\n{"te')
+    with pytest.raises(UserError, match=r"shard 1 of 3 is damaged after row .* on_damaged_file=skip"):
+        run(corpus(tmp_path / "out", folder))
+    run(corpus(tmp_path / "out", folder, on_damaged_file="skip"))
+    found = [record["text"] for record in cleaned(tmp_path / "out")]
+    assert [text for text in found if text in TEXTS] == TEXTS[:10] + TEXTS[20:]
+
+
 def test_files_of_a_format_by_name(folder):
     reader = DatasetsReader(path="json", data_files=(str(folder / "train-1.jsonl"),))
     assert reader.parts() == ("train-00000-of-00001",)
@@ -85,6 +103,7 @@ def test_a_dataset_with_other_shards_than_planned_is_refused(folder):
 
 
 def corpus(output, folder, **changes):
+    top = {key: changes.pop(key) for key in ("on_damaged_file",) if key in changes}
     source = {"reader": {"type": "datasets", "path": str(folder)}} | changes
     return build(
         CorpusConfig,
@@ -95,7 +114,8 @@ def corpus(output, folder, **changes):
             "stages": ["clean"],
             "num_workers": 1,
             "validation_fraction": 0.0,
-        },
+        }
+        | top,
     )
 
 
