@@ -1,7 +1,9 @@
 """Where a page is from: hosts, top-level domains and beginnings of addresses."""
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,7 +55,7 @@ class UrlFilter(Filter):
     @cached_property
     def _dropped(self) -> frozenset[str]:
         lines = (line for path in self.host_files for line in _lines(path))
-        return frozenset(_normal(host) for host in (*self.hosts, *lines))
+        return frozenset(_normal(host) for host in chain(self.hosts, lines))
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:
@@ -87,6 +89,6 @@ def _without_scheme(url: str) -> str:
     return url.removeprefix("https://").removeprefix("http://")
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: str) -> Iterator[str]:
     with open(path, encoding="utf-8", errors="replace") as file:
-        return [line for line in file if line.strip() and not line.startswith("#")]
+        yield from (line for line in file if line.strip() and not line.startswith("#"))
