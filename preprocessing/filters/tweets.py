@@ -74,6 +74,8 @@ class TweetsFilter(Filter):
         """Whether the text itself shows what it is."""
         if kind in ("retweet", "reply"):
             return "tweets" not in document.meta and _SIGNS[kind].match(document.text) is not None
+        if kind == "url" and "urls" in document.meta.get("spans", {}):
+            return False  # they are known: links, of which `kinds` tells, or pictures
         return _SIGNS[kind].search(document.text) is not None
 
     @cached_property

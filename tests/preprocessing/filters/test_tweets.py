@@ -23,6 +23,12 @@ def test_what_stands_for_itself_is_kept():
     assert TweetsFilter().reason(tweet(kinds=[], source="Twitter for iPhone", lang="ja")) is None
 
 
+def test_the_link_of_a_picture_is_no_link():
+    picture = tweet("朝の空 https://t.co/abc", kinds=["media"], spans={"urls": [[4, 20]]})
+    assert TweetsFilter().reason(picture) == "media"
+    assert TweetsFilter(media=False).reason(picture) is None
+
+
 def test_the_first_reason_counts():
     assert TweetsFilter().reason(tweet(kinds=["media", "reply", "url"])) == "reply"
 
