@@ -69,7 +69,7 @@ class SourceConfig(Section):
         kinds: dict[str, type[Section]] = {"preprocessing.mappers": Mapper, "preprocessing.filters": Filter}
         found = [f"reader.{problem}" for problem in _problems(self.reader, {"preprocessing.readers": Reader})]
         reader = None if found else self.build_reader()
-        if reader is not None and reader.parts() is not None:
+        if reader is not None and not reader.takes_paths:
             found += ["paths: this reader takes none"] if self.paths else []
         elif not self.paths:
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")

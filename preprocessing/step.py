@@ -32,8 +32,19 @@ class Reader(Section, ABC):
         """Where a large file may be cut into ranges that are read apart; None: nowhere."""
         return None
 
+    @property
+    def takes_paths(self) -> bool:
+        """Whether it reads the files of `paths`; otherwise it has `parts`. Asked when a configuration is checked."""
+        return True
+
     def parts(self) -> tuple[str, ...] | None:
-        """Names of the parts that the reader fetches itself, each for one unit; None: it reads the files of `paths`."""
+        """Names of the parts that the reader fetches itself, each for one unit; None: it reads the files of `paths`.
+
+        May take long; asked once, when the work is planned.
+
+        Raises:
+            UserError: they cannot be found out.
+        """
         return None
 
     def read_part(self, source: str, part: str) -> Iterator[Document | Rejected]:

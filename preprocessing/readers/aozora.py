@@ -19,7 +19,7 @@ class AozoraReader(Reader):
 
     encodings: tuple[Encoding, ...] = ("utf-8", "cp932")
     """Tried in this order; strict, so that a CP932 file is never taken for UTF-8."""
-    max_document_bytes: PositiveInt = 64 << 20
+    max_document_bytes: PositiveInt = 16 << 20
     """Longer works are rejected."""
 
     def read(self, raw: RawFile) -> Iterator[Document | Rejected]:

@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 from preprocessing.decoding import Encoding, Undecodable, decode
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
+from preprocessing.readers._blocks import blocks
 from preprocessing.step import Reader
 
 
@@ -18,7 +19,7 @@ class TextReader(Reader):
     """What one document is: a whole file, a line, or the lines up to an empty one (as in CC-100)."""
     encodings: tuple[Encoding, ...] = ("utf-8",)
     """Tried in this order, per document; put utf-8 first. A document that fits none is rejected."""
-    max_document_bytes: PositiveInt = 64 << 20
+    max_document_bytes: PositiveInt = 16 << 20
     """Longer documents are rejected."""
 
     @property
@@ -45,22 +46,4 @@ class TextReader(Reader):
             case "line":
                 yield from (line for line in raw.lines(self.max_document_bytes) if line[1])
             case "blank_line":
-                yield from self._paragraphs(raw)
-
-    def _paragraphs(self, raw: RawFile) -> Iterator[tuple[int, bytes, bool]]:
-        lines: list[bytes] = []
-        start, size, complete = 0, 0, True
-        for position, line, whole in raw.lines(self.max_document_bytes):
-            if not line:
-                if lines:
-                    yield start, b"\n".join(lines), complete
-                lines, size, complete = [], 0, True
-                continue
-            if not lines:
-                start = position
-            size += len(line) + bool(lines)
-            complete = complete and whole and size <= self.max_document_bytes
-            if complete or not lines:
-                lines.append(line)
-        if lines:
-            yield start, b"\n".join(lines), complete
+                yield from blocks(raw.lines(self.max_document_bytes), self.max_document_bytes)
