@@ -15,10 +15,9 @@ _ALWAYS = "unicode"
 """The name under which it is counted, as if that mapper had been there."""
 _EMPTY = "empty"
 """Name and reason of what is dropped after the last step."""
-_EVERY = 16
-"""Share of the documents that are looked at closely, by the keys of their ids."""
-_TIMED, _SCRIPTS = 0, 8
-"""Not the same ones: what the histograms compute, the steps would get for nothing."""
+_EVERY_TIMED, _EVERY_SCRIPTS = 16, 32
+"""Of how many documents one is looked at closely, by the keys of their ids. Never the same one: what the histograms
+compute, the steps would get for nothing."""
 
 
 def cleaned(
@@ -39,26 +38,29 @@ def cleaned(
     """
     line = _Line(steps, Samples(steps) if samples is None else samples)
     histograms = Histograms()
-    before = counts.documents_in, counts.characters_in
+    documents = characters = size = 0
     for record in records:
         if isinstance(record, Rejected):
             counts.rejected[record.reason] += 1
             reject(record)
             continue
-        counts.documents_in += 1
-        counts.characters_in += len(record.text)
-        counts.bytes_in += _bytes_of(record.text)
+        documents += 1
+        characters += len(record.text)
+        size += _bytes_of(record.text)
         key = key_of(record.id)
         histograms.add_length("read", len(record.text))
-        if scripts := key % _EVERY == _SCRIPTS:
+        if scripts := key % _EVERY_SCRIPTS == 1:
             histograms.add_scripts("read", record)
         if line.passes(record, key):
             histograms.add_length("kept", len(record.text))
             if scripts:
                 histograms.add_scripts("kept", record)
             yield record
+    counts.documents_in += documents
+    counts.characters_in += characters
+    counts.bytes_in += size
     counts.histograms.update(histograms.counts())
-    line.sum_up(counts, counts.documents_in - before[0], counts.characters_in - before[1])
+    line.sum_up(counts, documents, characters)
 
 
 def step_name(step: Mapper | Filter) -> str:
@@ -70,13 +72,16 @@ class _Station:
     """A step and what it has done."""
 
     def __init__(self, step: Mapper | Filter, key: str) -> None:
-        self.map = step.map if isinstance(step, Mapper) else None
-        self.reason = step.reason if isinstance(step, Filter) else None
         self.sensitive = isinstance(step, Mapper) and step.sensitive
         self.name = step_name(step)
         self.key = key
         self.counts = StepCounts()
-        self.called = False
+        self.map = step.map if isinstance(step, Mapper) else None
+        self.reason = step.reason if isinstance(step, Filter) else _no_reason
+
+
+def _no_reason(document: Document) -> None:
+    """Of a mapper, which is never asked."""
 
 
 class _Line:
@@ -93,36 +98,34 @@ class _Line:
             name = step_name(step)
             numbers[name] += 1
             self._stations.append(_Station(step, name if numbers[name] == 1 else f"{name}#{numbers[name]}"))
+        self._rows = [(station, station.map, station.reason, station.counts.changed) for station in self._stations]
         self._samples = samples
         self._empty = StepCounts()
         self._always: Counter[str] = Counter()
+        self._warm = False
+        """Whether each step has been called: the first call may load a model."""
 
     def passes(self, document: Document, key: int) -> bool:
         """Change `document` step by step; whether it is kept."""
-        timed = key % _EVERY == _TIMED
-        started = perf_counter_ns() if timed else 0
-        for station in self._stations:
-            characters = len(document.text)
-            reason = None
-            if station.map is not None:
-                after = station.map(document, station.counts.changed)
-                # The same text must stay the same object: it has a view.
-                if after is not document.text and after != document.text:
-                    self._change(station, document, key, after)
-            else:
-                assert station.reason is not None
-                reason = station.reason(document)
+        timed = self._warm and not key % _EVERY_TIMED
+        started = characters = 0
+        for station, map, find_reason, tally in self._rows:
             if timed:
-                ended = perf_counter_ns()
-                # The first call may load models and build tables.
-                if station.called:
-                    station.counts.timed_nanoseconds += ended - started
-                    station.counts.timed_characters += characters
-                started = ended
-            station.called = True
+                characters, started = len(document.text), perf_counter_ns()
+            if map is None:
+                after, reason = None, find_reason(document)
+            else:
+                after, reason = map(document, tally), None
+            if timed:
+                station.counts.timed_nanoseconds += perf_counter_ns() - started
+                station.counts.timed_characters += characters
             if reason:
                 self._drop(station.counts, f"{station.name}.{reason}", reason, document, key)
                 return False
+            # The same text must stay the same object: it has a view.
+            if after is not None and after is not document.text and after != document.text:
+                self._change(station, document, key, after)
+        self._warm = True
         if SENTENCEPIECE_SPACE in document.text:
             # Without a mapper that does it: no tokenizer could give it back.
             self._always["sentencepiece_space"] += document.text.count(SENTENCEPIECE_SPACE)

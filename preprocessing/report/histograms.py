@@ -1,7 +1,7 @@
 """Lengths and scripts of documents, as they were read and as they were kept: counters that add up.
 
     lengths.<when>.<b>            documents of 2^(b-1) <= characters < 2^b; every document
-    scripts.<when>.<script>.<d>   documents of which this script makes up d to d+1 tenths; about one in 16
+    scripts.<when>.<script>.<d>   documents of which this script makes up d to d+1 tenths; about one in 32
     characters.<when>.<script>    characters of this script in the same documents
 
 `when` is `read` or `kept`; a share is one of the characters that are no spaces.
@@ -35,7 +35,8 @@ class Histograms:
 
     def __init__(self) -> None:
         self._lengths = {when: [0] * (LARGEST_BIT + 1) for when in WHENS}
-        self._scripts: Counter[str] = Counter()
+        self._characters = {when: [0] * len(SCRIPTS) for when in WHENS}
+        self._tenths = {when: [[0] * 10 for _ in SCRIPTS] for when in WHENS}
 
     def add_length(self, when: str, characters: int) -> None:
         """Count a document by its length."""
@@ -43,23 +44,25 @@ class Histograms:
 
     def add_scripts(self, when: str, document: Document) -> None:
         """Count a document by the scripts of its text as it is now."""
-        counts = np.bincount(_script_table()[document.view.codes], minlength=len(SCRIPTS))
-        numbers = dict(zip(SCRIPTS, counts.tolist(), strict=True))
-        visible = len(document.text) - numbers["space"]
-        for script in SHOWN:
-            self._scripts[f"characters.{when}.{script}"] += numbers[script]
-            tenth = min(10 * numbers[script] // visible, 9) if visible else 0
-            self._scripts[f"scripts.{when}.{script}.{tenth}"] += 1
+        numbers = np.bincount(_script_table()[document.view.codes], minlength=len(SCRIPTS)).tolist()
+        visible = len(document.text) - numbers[CharacterClass.SPACE] or 1
+        characters, tenths = self._characters[when], self._tenths[when]
+        for script, number in enumerate(numbers):
+            characters[script] += number
+            tenths[script][min(10 * number // visible, 9)] += 1
 
     def counts(self) -> Counter[str]:
         """All counts that are not 0."""
-        lengths = {
-            f"lengths.{when}.{bits:02d}": number
-            for when, numbers in self._lengths.items()
-            for bits, number in enumerate(numbers)
-            if number
-        }
-        return Counter({name: number for name, number in (lengths | self._scripts).items() if number})
+        found: Counter[str] = Counter()
+        for when in WHENS:
+            found.update({f"lengths.{when}.{bits:02d}": number for bits, number in enumerate(self._lengths[when])})
+            for script in SHOWN:
+                index = SCRIPTS.index(script)
+                found[f"characters.{when}.{script}"] = self._characters[when][index]
+                found.update(
+                    {f"scripts.{when}.{script}.{tenth}": n for tenth, n in enumerate(self._tenths[when][index])}
+                )
+        return +found
 
 
 @cache
