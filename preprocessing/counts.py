@@ -70,7 +70,7 @@ class StepCounts(_Sum):
 
     @property
     def seconds(self) -> float | None:
-        """Time for all documents, estimated from those that were timed; None: none was."""
+        """Processor time for all documents, estimated from those that were timed; None: none was."""
         return (
             self.timed_nanoseconds / self.timed_characters * self.characters_in / 1e9 if self.timed_characters else None
         )

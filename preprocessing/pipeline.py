@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 
 from preprocessing.counts import Counts, StepCounts
 from preprocessing.document import Document, Rejected
@@ -18,6 +18,9 @@ _EMPTY = "empty"
 _EVERY_TIMED, _EVERY_SCRIPTS = 16, 32
 """Of how many documents one is looked at closely, by the keys of their ids. Never the same one: what the histograms
 compute, the steps would get for nothing."""
+
+_INTERRUPTION_NANOSECONDS = 100_000
+"""Less than a scheduler gives to another process."""
 
 
 def cleaned(
@@ -84,6 +87,33 @@ def _no_reason(document: Document) -> None:
     """Of a mapper, which is never asked."""
 
 
+class _Times:
+    """What each step took for one document.
+
+    The clock of the wall is cheap; that of the processor costs up to microseconds, so it is asked twice per document,
+    to see whether another process was at work meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[StepCounts, int, int]] = []
+        self._processor = thread_time_ns()
+        self._start = self._last = perf_counter_ns()
+
+    def add(self, counts: StepCounts, characters: int) -> None:
+        """A step has ended, the next begins."""
+        now = perf_counter_ns()
+        self._found.append((counts, now - self._last, characters))
+        self._last = perf_counter_ns()
+
+    def sum_up(self) -> None:
+        """Add to the counts, unless the times are not those of this process."""
+        wall = self._last - self._start
+        if wall <= 1.25 * (thread_time_ns() - self._processor) + _INTERRUPTION_NANOSECONDS:
+            for counts, nanoseconds, characters in self._found:
+                counts.timed_nanoseconds += nanoseconds
+                counts.timed_characters += characters
+
+
 class _Line:
     """The steps in a row.
 
@@ -107,33 +137,27 @@ class _Line:
 
     def passes(self, document: Document, key: int) -> bool:
         """Change `document` step by step; whether it is kept."""
-        timed = self._warm and not key % _EVERY_TIMED
-        started = characters = 0
+        times = _Times() if self._warm and not key % _EVERY_TIMED else None
         for station, map, find_reason, tally in self._rows:
-            if timed:
-                characters, started = len(document.text), perf_counter_ns()
+            characters = len(document.text) if times else 0
             if map is None:
                 after, reason = None, find_reason(document)
             else:
                 after, reason = map(document, tally), None
-            if timed:
-                station.counts.timed_nanoseconds += perf_counter_ns() - started
-                station.counts.timed_characters += characters
+            if times:
+                times.add(station.counts, characters)
             if reason:
                 self._drop(station.counts, f"{station.name}.{reason}", reason, document, key)
-                return False
+                break
             # The same text must stay the same object: it has a view.
             if after is not None and after is not document.text and after != document.text:
                 self._change(station, document, key, after)
-        self._warm = True
-        if SENTENCEPIECE_SPACE in document.text:
-            # Without a mapper that does it: no tokenizer could give it back.
-            self._always["sentencepiece_space"] += document.text.count(SENTENCEPIECE_SPACE)
-            document.text = document.text.replace(SENTENCEPIECE_SPACE, "_")
-        if not document.text.strip():
-            self._drop(self._empty, _EMPTY, _EMPTY, document, key)
-            return False
-        return True
+        else:
+            self._warm = True
+            reason = self._end(document, key)
+        if times:
+            times.sum_up()
+        return reason is None
 
     def sum_up(self, counts: Counts, documents: int, characters: int) -> None:
         """Add the counts of all steps to `counts`; so much went into the first."""
@@ -149,6 +173,17 @@ class _Line:
             counts.dropped_characters.update({prefix + reason: n for reason, n in step.dropped_characters.items()})
             counts.changed.update({prefix + what: number for what, number in step.changed.items()})
         counts.changed.update({f"{_ALWAYS}.{what}": number for what, number in self._always.items()})
+
+    def _end(self, document: Document, key: int) -> str | None:
+        """What happens behind the last step."""
+        if SENTENCEPIECE_SPACE in document.text:
+            # Without a mapper that does it: no tokenizer could give it back.
+            self._always["sentencepiece_space"] += document.text.count(SENTENCEPIECE_SPACE)
+            document.text = document.text.replace(SENTENCEPIECE_SPACE, "_")
+        if document.text.strip():
+            return None
+        self._drop(self._empty, _EMPTY, _EMPTY, document, key)
+        return _EMPTY
 
     def _change(self, station: _Station, document: Document, key: int, after: str) -> None:
         longer = len(after) - len(document.text)

@@ -96,6 +96,8 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
     most = max(row["documents_in"] for row in funnel) or 1
     rows: list[Html] = []
     for row in funnel:
+        if row["step"] == "empty" and not row["dropped"]:
+            continue
         seconds, speed = row.get("cpu_seconds"), row.get("megabytes_per_second")
         label = row["stage"] if row["step"] is None else row["step"]
         rows.append(
@@ -114,7 +116,8 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
                 "stage" if row["step"] is None else None,
             )
         )
-        rows += _reasons(row, most)
+        if row["step"] is not None or row["stage"] != "clean":  # the sum of the steps repeats their reasons
+            rows += _reasons(row, most)
         if "cpu_seconds_but_steps" in row:
             rest = row["cpu_seconds_but_steps"] / 3600
             rows.append(_row(("reading and writing", *[""] * 6, f"{rest:,.5f}", ""), "reason"))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw import document
 
+from preprocessing import pipeline
 from preprocessing.counts import Counts, reasons
 from preprocessing.document import Document, Rejected
 from preprocessing.filters.length import LengthFilter
@@ -62,17 +63,25 @@ def test_what_went_into_each_step_and_what_it_took_away():
     assert counts.dropped_characters == {"length.too_short": 3}
 
 
-def test_time_is_taken_of_some_documents_but_never_of_a_first_call():
+def test_time_is_taken_of_one_document_in_16_but_never_of_a_first_call(monkeypatch):
+    clock = itertools.count(step=1000)
+    monkeypatch.setattr(pipeline, "perf_counter_ns", lambda: next(clock))
+    monkeypatch.setattr(pipeline, "thread_time_ns", lambda: next(clock))
+    timed = next(number for number in range(1000) if key_of(f"web/file.txt#{number}") % 16 == 0)
     counts = Counts()
-    list(cleaned([numbered(0)] * 40 + [numbered(1)] * 40, [LengthFilter()], counts, [].append))
-    timed = [key_of(f"web/file.txt#{number}") % 16 == 0 for number in (0, 1)]
-    assert timed == [False, False]
+    list(cleaned([numbered(timed), numbered(timed), numbered(0)], [LengthFilter()], counts, [].append))
+    assert (counts.steps["length"].timed_nanoseconds, counts.steps["length"].timed_characters) == (1000, 10)
+    assert counts.steps["length"].seconds == 3 * 1000 / 1e9
+    assert counts.steps["empty"].seconds is None
+
+
+def test_a_time_in_which_another_process_was_at_work_does_not_count(monkeypatch):
+    clock = itertools.count(step=1_000_000)
+    monkeypatch.setattr(pipeline, "perf_counter_ns", lambda: next(clock))
+    monkeypatch.setattr(pipeline, "thread_time_ns", lambda: 5)
+    counts = Counts()
+    list(cleaned([numbered(number) for number in range(100)], [LengthFilter()], counts, [].append))
     assert counts.steps["length"].seconds is None
-    number = next(number for number in range(1000) if key_of(f"web/file.txt#{number}") % 16 == 0)
-    counts = Counts()
-    list(cleaned([numbered(number), numbered(number), numbered(0)], [LengthFilter()], counts, [].append))
-    assert counts.steps["length"].timed_characters == 10
-    assert counts.steps["length"].seconds == 3 * counts.steps["length"].timed_nanoseconds / 1e9
 
 
 @given(st.lists(st.text("あ亜A \u200b▁\n", max_size=12)), st.integers(1, 5))
