@@ -47,7 +47,11 @@ class Progress:
         return self
 
     def done(self, task: Work, result: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """A task of `todo` has ended; of its result `documents_in` and `documents_out` are shown, if it has them."""
+        """A task of `todo` has ended; of its result `documents_in` and `documents_out` are shown, if they are there.
+
+        They stand in the result, or in its `counts`.
+        """
+        result = result.get("counts", result)
         self._tasks_done += 1
         self._size_done += task.size
         self._documents_in += result.get("documents_in", 0)

@@ -13,7 +13,7 @@ def histogram(title: str, labels: Sequence[str], series: Sequence[Sequence[int]]
     Args:
         title: stands above.
         labels: one for each group.
-        series: for each (`read`, `kept`) one number per group.
+        series: for each (`read`, `kept`) one number per group; an empty one takes its place and is not drawn.
         width: of the picture.
     """
     largest = max((number for numbers in series for number in numbers), default=0) or 1
@@ -22,6 +22,8 @@ def histogram(title: str, labels: Sequence[str], series: Sequence[Sequence[int]]
     parts = [element("text", title, x=0, y=10, class_="title")]
     for place, label in enumerate(labels):
         for index, numbers in enumerate(series):
+            if not numbers:
+                continue
             height = _HEIGHT * numbers[place] / largest
             tip = element("title", f"{label}: {numbers[place]:,}")
             parts.append(

@@ -14,7 +14,7 @@ from preprocessing.report.samples import SAMPLES, Samples
 from preprocessing.summary import SourceSummary, Summaries, total
 
 DUPLICATES_FILE = "deduplication.json"
-"""Written by deduplication: `counts`, `cluster_sizes`, `largest`, `audit`."""
+"""Written by deduplication: groups of exact and near duplicates, the largest, samples of pairs."""
 _PACKAGES = ("numpy", "orjson", "zstandard", "sentencepiece")
 _HOUR = 3600.0
 

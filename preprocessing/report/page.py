@@ -171,29 +171,52 @@ def _samples(rule: str, samples: Sequence[Mapping[str, Any]]) -> Html:
 
 
 def _duplicates(found: Mapping[str, Any]) -> Html:
-    """Whatever deduplication has written: sizes of clusters, the largest, and pairs to look at."""
+    """What deduplication has written, as far as it is there: groups by size, the largest, and pairs to look at."""
     parts = [element("h2", "Duplicates")]
-    counts = found.get("counts")
-    if isinstance(counts, Mapping):
-        parts.append(_table(("what", "number"), [_row((key, _text(value))) for key, value in counts.items()]))
-    sizes = found.get("cluster_sizes")
-    if isinstance(sizes, Mapping) and sizes:
-        ordered = sorted(((int(size), int(number)) for size, number in sizes.items()))
-        parts.append(element("h3", "Clusters by size"))
-        rows = [_row((f"{size:,}", f"{number:,}")) for size, number in ordered]
-        parts.append(_table(("documents", "clusters"), rows))
-    for key, title in (("largest", "Largest clusters"), ("audit", "Audit sample")):
-        items = found.get(key)
-        if isinstance(items, Sequence) and not isinstance(items, str) and items:
-            shown = [element("pre", _text(item)) for item in items]
-            parts.append(element("details", element("summary", f"{title} ({len(shown)})"), *shown))
+    if isinstance(found.get("frequent_lines"), int):
+        parts.append(element("p", f"{found['frequent_lines']:,} different lines were removed everywhere."))
+    for kind in ("exact", "near"):
+        if isinstance(found.get(kind), Mapping):
+            parts += _duplicates_of(kind, found[kind])
     return element("section", *parts)
+
+
+def _duplicates_of(kind: str, found: Mapping[str, Any]) -> Iterable[Html]:
+    yield element("h3", f"{kind} duplicates".capitalize())
+    numbers = [(key, value) for key, value in found.items() if isinstance(value, int)]
+    if numbers:
+        yield _table(("what", "number"), [_row((key, f"{value:,}")) for key, value in numbers])
+    if sizes := _objects(found, "sizes"):
+        labels = [f"from {size.get('from')}" for size in sizes]
+        groups = [int(size.get("groups", 0)) for size in sizes]
+        yield histogram("groups by number of documents", labels, [[], groups], max(60.0 * len(sizes), 240.0))
+        rows = [_row((label, f"{number:,}")) for label, number in zip(labels, groups, strict=True)]
+        yield _table(("documents", "groups"), rows)
+    if pairs := _objects(found, "pairs"):
+        columns = ("source of the dropped", "source of the kept", "documents")
+        yield _table(
+            columns, [_row(_text(pair.get(key, "")) for key in ("dropped", "kept", "documents")) for pair in pairs]
+        )
+    titles = {"largest": "Largest clusters", "sample": "Pairs, drawn by lot", "sample_kept": "Pairs that both stay"}
+    for key, title in titles.items():
+        if items := _objects(found, key):
+            shown = [element("pre", _text(item)) for item in items]
+            yield element("details", element("summary", f"{title} ({len(shown)})"), *shown)
+
+
+def _objects(found: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The objects in a list, if there is one."""
+    items = found.get(key)
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
 
 
 def _text(value: Any) -> str:
     """A value that may hold others, one fact a line."""
     if isinstance(value, Mapping):
-        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
+        return "\n".join(
+            f"{key}:\n{_text(item)}" if isinstance(item, Mapping | list) else f"{key}: {_text(item)}"
+            for key, item in value.items()
+        )
     if isinstance(value, list):
         return "\n".join(_text(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

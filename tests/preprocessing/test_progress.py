@@ -27,7 +27,7 @@ def test_plain_lines_now_and_then(clock, capsys):
         clock[0] += 10
         progress.done(TASKS[1], {"documents_in": 8, "documents_out": {"train": 5, "validation": 1}})
         clock[0] += 30
-        progress.done(TASKS[2], {"documents_in": 2, "documents_out": {"train": 1}})
+        progress.done(TASKS[2], {"counts": {"documents_in": 2, "documents_out": {"train": 1}}})
     assert capsys.readouterr().err.splitlines() == [
         "clean      1/3 tasks",
         "clean      3/3 tasks  7 documents kept (70.0%)  2.0 MB read  0.1 MB/s  0:40 elapsed, 0:00 left",

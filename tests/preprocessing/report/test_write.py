@@ -128,23 +128,27 @@ def test_deduplication_is_the_end_of_the_funnel():
 
 
 def test_clusters_of_duplicates_are_shown_whatever_else_is_in_their_file(tmp_path):
-    (tmp_path / "deduplication.json").write_text(
-        json.dumps(
-            {
-                "counts": {"documents": 9, "near": {"clusters": 2}},
-                "cluster_sizes": {"2": 1, "10": 1},
-                "largest": [{"size": 3, "text": HOSTILE[0]}],
-                "audit": "not a list",
-                "more": None,
-            }
-        )
-    )
+    first, second = {"id": "web/a#0", "start": "同"}, {"id": "web/a#1", "start": HOSTILE[0]}
+    pair = {"dropped": second, "kept": first, "similarity": 0.9}
+    near = {
+        "pairs": [{"dropped": "web", "kept": HOSTILE[1], "documents": 4}],
+        "sizes": [{"from": 2, "groups": 3}, {"from": 4, "groups": 1}],
+        "sample": [pair],
+        "clusters": 4,
+        "sample_kept": "no list",
+        "largest": [{"size": 5, "members": [{"id": "web/a#7", "start": HOSTILE[2]}]}],
+    }
+    found = {"settings": {}, "frequent_lines": 1234, "exact": None, "near": near, "more": None}
+    (tmp_path / "deduplication.json").write_text(json.dumps(found))
     write_reports(tmp_path, config(tmp_path, ["a"]), {"web": deduplicated()})
     parsed = ParsedHtml((tmp_path / "report.html").read_text())
-    assert "script" not in {tag for tag, _ in parsed.tags}
-    assert f"size: 3\ntext: {HOSTILE[0]}" in parsed.text
+    assert not {"script", "iframe", "img"} & {tag for tag, _ in parsed.tags}
+    shown = "|".join(parsed.text)
+    hostile = [HOSTILE[1], f"start: {HOSTILE[2]}", f"start: {HOSTILE[0]}"]
+    for expected in ("1,234 different lines", "from 4: 1", "size: 5", "similarity: 0.9", *hostile):
+        assert expected in shown
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["duplicates"]["cluster_sizes"] == {"2": 1, "10": 1}
+    assert report["duplicates"] == found
     assert report["core_hours"] == {"clean": 2 / 3600, "deduplicate": 1 / 3600}
 
 
