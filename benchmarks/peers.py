@@ -6,7 +6,8 @@ The environment of the peers is made with benchmarks/peers_requirements.txt. Tex
 or the `text` of every line of a JSONL file. Every contender is a process of its own with one thread, gets the same
 texts, and tells the processor time of the best of its passes (those that are fast do several) after a warm-up on a few
 texts, not counting start, imports and reading. Rates are 10^6 bytes of UTF-8 per second of processor time. Peak memory
-is the largest resident size while all rules run together, with all texts in memory.
+is the largest resident size while all rules run together, with all texts in memory. All rules run as both are used:
+our pipeline, which counts and samples, HojiChar's Compose, datatrove's filters one after the other; single rules alone.
 
 Where a rule changes texts (masks), `kept` counts those that it leaves alone. `same verdict` is the share of documents
 on which both agree. Rules differ where ours cannot be made equal:
