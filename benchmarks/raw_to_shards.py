@@ -50,7 +50,7 @@ def whole_way(folder: Path, tokenizer: Path, num_workers: int) -> dict[str, Any]
     with redirect_stdout(sys.stderr):
         run(corpus(output, num_workers=num_workers, tokenizer={"path": str(tokenizer)}))
     wall = time.monotonic() - started
-    total = read_json(output / "counts.json")["total"]
+    total = read_json(output / "report.json")["total"]
     megabytes = total["bytes"] / 1e6
     return {
         "workers": num_workers,

@@ -20,6 +20,7 @@ from preprocessing.documents import CLEANED, DOCUMENTS, DocumentWriter, split_of
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import Piece, Unit, selected
 from preprocessing.raw_file import RawFile
+from preprocessing.report.samples import SAMPLES, Samples
 from preprocessing.step import Reader
 from preprocessing.streams import DamagedFile, decompressed
 
@@ -37,19 +38,21 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
     output = CLEANED if config.deduplicate else DOCUMENTS
     _remove_leftovers(folder, output, unit)
     source = config.sources[unit.source]
-    counts = Counts()
+    steps = source.build_steps()
+    counts, samples = Counts(), Samples(steps)
     with ExitStack() as stack:
         writer = stack.enter_context(
             DocumentWriter(folder / output / unit.source, unit.index, config.documents_file_bytes)
         )
         rejects = stack.enter_context(_Rejects(folder / "rejects" / f"{unit.name}.jsonl"))
         records = _Records(config, unit, counts)
-        for document in cleaned(records.read(source.build_reader()), source.build_steps(), counts, rejects.write):
+        for document in cleaned(records.read(source.build_reader()), steps, counts, rejects.write, samples):
             split = split_of(document.text, config.validation_fraction)
             writer.write(split, document)
             counts.documents_out[split] += 1
             counts.characters += len(document.text)
             counts.bytes += len(document.text.encode())
+    samples.save(folder / SAMPLES / f"{unit.name}.json.zst")
     counts.cpu_seconds = time.process_time() - started
     return counts.to_json()
 
@@ -172,3 +175,4 @@ def _remove_leftovers(folder: Path, output: str, unit: Unit) -> None:
     for path in (folder / output / unit.source).glob(f"*-{number}-*.jsonl.zst"):
         path.unlink()
     (folder / "rejects" / f"{unit.name}.jsonl").unlink(missing_ok=True)
+    (folder / SAMPLES / f"{unit.name}.json.zst").unlink(missing_ok=True)

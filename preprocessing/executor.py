@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import read_json, write_json
+from preprocessing.progress import Progress
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESUME = "finished work is kept: mend this and run the same command again"
@@ -77,13 +77,13 @@ def run_stage(stage: Stage, num_workers: int, *, isolated: bool = False) -> list
     todo = stage.unfinished()
     if todo:
         stage.marks.mkdir(parents=True, exist_ok=True)
-        progress = _Progress(stage, todo)
-        if num_workers == 1 and not isolated:
-            for task in todo:
-                _perform(stage, task)
-                progress.done(task)
-        else:
-            _run_processes(stage, todo, min(num_workers, len(todo)), progress)
+        with Progress(stage.name, stage.tasks, todo) as progress:
+            if num_workers == 1 and not isolated:
+                for task in todo:
+                    _perform(stage, task)
+                    progress.done(task, read_json(stage.mark(task)))
+            else:
+                _run_processes(stage, todo, min(num_workers, len(todo)), progress)
     return stage.results()
 
 
@@ -125,7 +125,7 @@ class _Worker:
         self.pipe.send(task)
 
 
-def _run_processes(stage: Stage, todo: Sequence[Task], num_workers: int, progress: "_Progress") -> None:
+def _run_processes(stage: Stage, todo: Sequence[Task], num_workers: int, progress: Progress) -> None:
     waiting = list(reversed(todo))
     # Workers get the function, not the list of tasks: that may be long.
     blank = Stage(stage.name, stage.function, (), stage.marks)
@@ -143,7 +143,7 @@ def _run_processes(stage: Stage, todo: Sequence[Task], num_workers: int, progres
                     answer = worker.pipe.recv()
                     if isinstance(answer, BaseException):
                         raise answer
-                    progress.done(worker.task)
+                    progress.done(worker.task, read_json(stage.mark(worker.task)))
                     worker.give(waiting.pop() if waiting else None)
                 except (EOFError, ConnectionError):
                     raise _death(stage, worker) from None
@@ -195,43 +195,6 @@ def _death(stage: Stage, worker: _Worker) -> UserError:
     return UserError(
         f"{stage.name} {worker.task.name}: its worker process {cause}; {_RESUME}", code=ExitCode.UNEXPECTED
     )
-
-
-class _Progress:
-    """One line on stderr: rewritten on a terminal, else a line now and then."""
-
-    def __init__(self, stage: Stage, todo: Sequence[Task]) -> None:
-        self._name = stage.name
-        self._tasks, self._tasks_done = len(stage.tasks), len(stage.tasks) - len(todo)
-        self._size = sum(task.size for task in todo)
-        self._size_done = 0
-        self._start = self._shown = time.monotonic()
-        self._live = sys.stderr.isatty()
-        self._show(self._start, end="" if self._live else "\n")
-
-    def done(self, task: Task) -> None:
-        self._tasks_done += 1
-        self._size_done += task.size
-        now = time.monotonic()
-        finished = self._tasks_done == self._tasks
-        if finished or now - self._shown >= (0.2 if self._live else 30.0):
-            self._shown = now
-            self._show(now, end="\n" if finished or not self._live else "")
-
-    def _show(self, now: float, end: str) -> None:
-        elapsed = max(now - self._start, 1e-9)
-        line = f"{self._name:<10} {self._tasks_done:,}/{self._tasks:,} tasks"
-        if self._size_done:
-            left = elapsed * (self._size - self._size_done) / self._size_done
-            line += f"  {self._size_done / 1e6:,.1f} MB read  {self._size_done / elapsed / 1e6:,.1f} MB/s"
-            line += f"  {_clock(elapsed)} elapsed, {_clock(left)} left"
-        print(f"\r\x1b[2K{line}" if self._live else line, end=end, file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def available_cores() -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json, write_json
 from jp_llm.shards.format import dtype_name
-from jp_llm.shards.manifest import DatasetManifest, ShardManifest, TokenizerRecord
+from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest, ShardManifest, TokenizerRecord
 from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE, MODEL_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.clean import clean_unit
@@ -29,10 +29,10 @@ from preprocessing.encode.train_tokenizer import train
 from preprocessing.executor import Stage, Task, available_cores, run_stage
 from preprocessing.output_folder import claimed
 from preprocessing.plan import Planner, Unit, changes, fetched_units, find_files, plan_to_json, units_from_json
+from preprocessing.report.write import write_reports
 from preprocessing.streams import DamagedFile
-from preprocessing.summary import SourceSummary, check_not_empty, table, to_json
+from preprocessing.summary import SourceSummary, check_not_empty, table
 
-COUNTS_FILE = "counts.json"
 _TOKENIZER_FOLDER = "tokenizer"
 
 
@@ -43,8 +43,8 @@ def run(config: CorpusConfig) -> None:
         UserError: inputs are missing or damaged, no documents are left, the disk is full, or the output folder belongs
             to another configuration. What was finished is kept.
     """
-    last = max(STAGES.index(stage) for stage in config.stages)
     with claimed(config) as folder:
+        last = _last_stage(config, folder)
         _check_given_tokenizer(config, folder)
         units = _units(config, folder)
         summaries = {source: SourceSummary() for source in config.sources}
@@ -70,9 +70,16 @@ def run(config: CorpusConfig) -> None:
                 shards[source][split].append(shard)
                 summaries[source].add_shard(split, shard, result["cpu_seconds"])
             _save_dataset(config, folder, shards)
-        write_json(folder / COUNTS_FILE, to_json(summaries))
+        write_reports(folder, config, summaries)
         print(table(summaries))
         print(f"{folder}: {'ready for training' if last == STAGES.index('encode') else 'cleaned documents'}")
+
+
+def _last_stage(config: CorpusConfig, folder: Path) -> int:
+    """Index of the last stage to sum up: one that is asked for, or all of a finished corpus."""
+    if (folder / DATASET_FILE).exists():
+        return STAGES.index("encode")
+    return max(STAGES.index(stage) for stage in config.stages)
 
 
 def _perform(config: CorpusConfig, stage: Stage, *, isolated: bool = False) -> list[dict[str, Any]]:
@@ -189,6 +196,7 @@ def _making_the_tokenizer(config: CorpusConfig, folder: Path, documents: Sequenc
 
 def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str) -> dict[str, Any]:
     """Copy or train the tokenizer into the folder `output`."""
+    started = time.process_time()
     if config.path is None:
         train([Path(file) for file in files], config.recipe(), Path(output))
     else:
@@ -196,7 +204,7 @@ def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str)
         for name in (MODEL_FILE, MANIFEST_FILE):
             with atomic_writer(Path(output) / name) as target, (Path(config.path) / name).open("rb") as given:
                 shutil.copyfileobj(given, target)
-    return {"fingerprint": Tokenizer.load(Path(output)).fingerprint}
+    return {"fingerprint": Tokenizer.load(Path(output)).fingerprint, "cpu_seconds": time.process_time() - started}
 
 
 def _encoding(config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile]) -> Stage:

@@ -6,7 +6,7 @@ Packages that are slow to import are imported inside methods, so that checking a
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jp_llm.config.section import Section
 from preprocessing.document import Document, Rejected
@@ -58,6 +58,9 @@ class Reader(Section, ABC):
 
 class Mapper(Step):
     """Changes the text of a document."""
+
+    sensitive: ClassVar[bool] = False
+    """Whether what it takes away must not be shown in reports; set by mappers that mask personal data."""
 
     @abstractmethod
     def map(self, document: Document, tally: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""What came out of a corpus, per source: the table for people and `counts.json` for programs."""
+"""What came out of a corpus, per source: the table at the end of a run, and the sums for the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +22,16 @@ class SourceSummary:
     """Split -> tokens, with <s> and </s>."""
     encode_cpu_seconds: float = 0.0
 
+    @property
+    def result(self) -> Counts:
+        """Of the last stage that wrote documents."""
+        return self.deduplicated if self.is_deduplicated else self.counts
+
+    @property
+    def is_deduplicated(self) -> bool:
+        """Whether documents have gone through deduplication."""
+        return self.deduplicated.documents_in > 0
+
     def add(self, other: "SourceSummary") -> None:
         """Add everything of `other`."""
         self.counts.add(other.counts)
@@ -38,18 +48,37 @@ class SourceSummary:
     @property
     def characters_per_token(self) -> float | None:
         """None before encoding. <s> and </s> are not counted."""
-        plain = sum(self.tokens.values()) - 2 * self.counts.documents_out.total()
-        return self.counts.characters / plain if plain > 0 else None
+        plain = sum(self.tokens.values()) - 2 * self.result.documents_out.total()
+        return self.result.characters / plain if plain > 0 else None
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of cleaning, deduplication and encoding."""
+        return self.counts.cpu_seconds + self.deduplicated.cpu_seconds + self.encode_cpu_seconds
 
     @property
     def megabytes_per_second_per_core(self) -> float:
-        """10^6 bytes of cleaned UTF-8 per second of processor time, over all stages that have run but training."""
-        return self.counts.bytes / max(self.counts.cpu_seconds + self.encode_cpu_seconds, 1e-9) / 1e6
+        """10^6 bytes of the result in UTF-8 per second of processor time, over all stages but the tokenizer's."""
+        return self.result.bytes / max(self.cpu_seconds, 1e-9) / 1e6
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as a JSON object."""
+        """From what was read to what remains, as a JSON object; documents_in = documents_out + all of `dropped`.
+
+        `cpu_seconds` is the time of cleaning alone. Steps and histograms are left to the report.
+        """
+        whole = Counts()
+        whole.add(self.counts)
+        if self.is_deduplicated:
+            whole.dropped.update(self.deduplicated.dropped)
+            whole.dropped_characters.update(self.deduplicated.dropped_characters)
+            whole.changed.update(self.deduplicated.changed)
+            whole.documents_out = self.result.documents_out
+            whole.characters, whole.bytes = self.result.characters, self.result.bytes
+        values = whole.to_json()
+        del values["steps"], values["histograms"]
         return {
-            **self.counts.to_json(),
+            **values,
+            "deduplicate_cpu_seconds": self.deduplicated.cpu_seconds,
             "tokens": self.tokens,
             "encode_cpu_seconds": self.encode_cpu_seconds,
             "characters_per_token": self.characters_per_token,
@@ -80,14 +109,6 @@ def check_not_empty(summaries: Summaries, output_dir: str) -> None:
         raise UserError(*problems, f"mend the configuration and delete {output_dir}, or choose another output_dir")
 
 
-def to_json(summaries: Summaries) -> dict[str, Any]:
-    """The content of `counts.json`."""
-    return {
-        "sources": {source: summary.to_json() for source, summary in summaries.items()},
-        "total": total(summaries).to_json(),
-    }
-
-
 def total(summaries: Summaries) -> SourceSummary:
     """The sum over all sources."""
     whole = SourceSummary()
@@ -106,7 +127,12 @@ def table(summaries: Summaries) -> str:
     lines = _aligned(rows)
     for source, summary in named:
         counts = summary.counts
-        for what, counter in (("rejected", counts.rejected), ("dropped", counts.dropped), ("changed", counts.changed)):
+        removed = summary.deduplicated
+        for what, counter in (
+            ("rejected", counts.rejected),
+            ("dropped", counts.dropped + removed.dropped),
+            ("changed", counts.changed + removed.changed),
+        ):
             if counter:
                 lines.append(f"{source}: {what} {reasons(counter)}")
         if counts.skipped_members:
@@ -115,13 +141,13 @@ def table(summaries: Summaries) -> str:
 
 
 def _row(name: str, summary: SourceSummary) -> tuple[str, ...]:
-    counts, ratio = summary.counts, summary.characters_per_token
+    counts, result, ratio = summary.counts, summary.result, summary.characters_per_token
     tokens = sum(summary.tokens.values())
     return (
         name,
         f"{counts.documents_in + counts.rejected.total():,}",
-        *(f"{counts.documents_out[split]:,}" for split in SPLITS),
-        f"{counts.characters:,}",
+        *(f"{result.documents_out[split]:,}" for split in SPLITS),
+        f"{result.characters:,}",
         f"{tokens:,}" if tokens else "-",
         f"{ratio:.3f}" if ratio else "-",
         f"{summary.megabytes_per_second_per_core:.1f}",

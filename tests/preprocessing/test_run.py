@@ -96,7 +96,7 @@ def test_raw_files_become_a_dataset(finished, tokenizer):
 
 
 def test_counts_are_those_of_the_files(finished):
-    counts = json.loads((finished / "counts.json").read_text())
+    counts = json.loads((finished / "report.json").read_text())
     web = counts["sources"]["web"]
     assert web["rejected"] == {"json": 4}
     assert web["documents_in"] == 76 == sum(web["documents_out"].values()) + sum(web["dropped"].values())
@@ -117,12 +117,18 @@ def test_the_number_of_workers_changes_no_byte(tmp_path, finished, raw, tokenize
 
 
 def test_a_finished_run_is_only_summed_up(finished, raw, tokenizer, capsys):
-    counts = (finished / "counts.json").read_text()
+    counts = (finished / "report.json").read_text()
     times = {path: path.stat().st_mtime_ns for path in (finished / "shards").rglob("*.bin")}
     run(corpus(finished, raw, tokenizer, num_workers=2))
     assert capsys.readouterr().err == ""
-    assert (finished / "counts.json").read_text() == counts
+    assert (finished / "report.json").read_text() == counts
     assert times == {path: path.stat().st_mtime_ns for path in times}
+
+
+def test_cleaning_a_finished_corpus_again_forgets_nothing(finished, raw, tokenizer):
+    report = (finished / "report.json").read_text()
+    run(corpus(finished, raw, tokenizer, stages=["clean"]))
+    assert (finished / "report.json").read_text() == report
 
 
 def test_the_table_says_what_went_in_and_out(finished, raw, tokenizer, capsys):

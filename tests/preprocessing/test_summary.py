@@ -2,7 +2,7 @@ import pytest
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.shards.manifest import ShardManifest
-from preprocessing.summary import SourceSummary, check_not_empty, table, to_json
+from preprocessing.summary import SourceSummary, check_not_empty, table
 
 
 def summary(train=8, validation=2, **counts):
@@ -39,7 +39,26 @@ def test_what_is_printed():
         "books: dropped length.too_short 2",
         "books: 3 archive members not selected by `files`",
     ]
-    assert to_json({"web": web})["sources"]["web"]["tokens"] == {"train": 420, "validation": 100}
+    assert web.to_json()["tokens"] == {"train": 420, "validation": 100}
+
+
+def test_after_deduplication_the_result_is_what_remains():
+    web = summary()
+    web.deduplicated.documents_in = 10
+    web.deduplicated.documents_out.update({"train": 5, "validation": 1})
+    web.deduplicated.dropped["near_duplicate"] = 4
+    web.deduplicated.characters, web.deduplicated.bytes, web.deduplicated.cpu_seconds = 600, 1_800_000, 0.3
+    web.add_shard("train", shard(312), 0.1)
+    found = web.to_json()
+    assert (found["documents_out"], found["characters"]) == ({"train": 5, "validation": 1}, 600)
+    assert found["dropped"] == {"length.too_short": 2, "near_duplicate": 4}
+    assert found["documents_in"] == 12 == sum(found["documents_out"].values()) + sum(found["dropped"].values())
+    assert found["characters_per_token"] == 600 / 300
+    assert found["megabytes_per_second_per_core"] == pytest.approx(1.8 / (0.2 + 0.3 + 0.1))
+    assert table({"web": web}).splitlines()[1:] == [
+        "web       12      5           1         600     312        2.000            3.0",
+        "web: dropped near_duplicate 4, length.too_short 2",
+    ]
 
 
 def test_sources_without_training_documents_are_named_with_the_reasons():
