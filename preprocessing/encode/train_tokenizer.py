@@ -19,7 +19,8 @@ from jp_llm.runtime.errors import UserError
 from jp_llm.shards.format import UINT16_LIMIT
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.exact_scores import exact_scores
-from preprocessing.encode.sample import Sample, sentences
+from preprocessing.encode.sample import Sample
+from preprocessing.segment.sentences import training_lines
 
 _REQUIRED_CHARACTERS = "▁" + "".join(map(chr, range(0x21, 0x7F)))
 """Space and printable ASCII are pieces even if the sample has none: spelled in bytes, a space would come back as
@@ -108,7 +109,7 @@ def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> T
 
 def _train_model(sample: Sample, config: TokenizerConfig) -> bytes:
     model = io.BytesIO()
-    lines = (line for text in sample.texts() for line in sentences(text, config.max_sentence_bytes))
+    lines = (line for text in sample.texts() for line in training_lines(text, config.max_sentence_bytes))
     try:
         sentencepiece.SentencePieceTrainer.Train(sentence_iterator=lines, model_writer=model, **_options(config))
     except RuntimeError as error:
