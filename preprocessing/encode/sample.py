@@ -24,7 +24,8 @@ class Sample:
     """Documents whose hash (of seed and text) falls below the rate of their source.
 
     So the choice depends on no position, file name or number of workers, and a larger sample contains a smaller one.
-    Files are read twice, once for the sizes of the sources; one document is in memory at a time.
+    Files are read once for the sizes of the sources, and again by every call of `texts`; one document is in memory at a
+    time.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class Sample:
         }
 
     def texts(self) -> Iterator[str]:
-        """The texts of the sample in the order of the files, counted in `sources`; to be called once."""
+        """The texts of the sample in the order of the files, counted in `sources` (anew by every call)."""
+        for sample in self.sources.values():
+            sample.documents = sample.bytes = 0
         for path in self._files:
             for source, text in read_texts(path):
-                sample, data = self.sources.get(source), text.encode()
-                if sample and self._draw(data) < sample.rate:
-                    sample.documents += 1
-                    sample.bytes += len(data)
+                taken, data = self.sources.get(source), text.encode()
+                if taken and self._draw(data) < taken.rate:
+                    taken.documents += 1
+                    taken.bytes += len(data)
                     yield text
 
     def _draw(self, data: bytes) -> float:

@@ -10,7 +10,7 @@ class MeCab(WordSplitter):
 
     def __init__(self) -> None:
         import fugashi
-        import unidic_lite
+        import unidic_lite  # type: ignore[import-untyped]
 
         # -r: a configuration of the machine must not decide.
         self._tagger = fugashi.GenericTagger(f'-r /dev/null -d "{unidic_lite.DICDIR}" -Owakati')

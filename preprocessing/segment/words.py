@@ -1,4 +1,4 @@
-"""Words of Japanese text by a morphological analyser, of which there are several: `mecab.py`, `sudachi.py`, `jumanpp.py`.
+"""Words of Japanese text by a morphological analyser: `mecab.py`, `sudachi.py`, `jumanpp.py`.
 
 All are optional, and all are slow beside everything else here; they serve the training of tokenizers and files of
 segmented text, never the cleaning of a corpus.
