@@ -31,6 +31,7 @@ from preprocessing.encode.recipe import (
 from preprocessing.encode.recipe import TokenizerConfig as TokenizerConfig
 from preprocessing.encode.sample import Sample
 from preprocessing.encode.sentencepiece_model import without_setting
+from preprocessing.encode.texts import find_texts
 
 _MOST_CANDIDATES = 1_000_000
 """As many as SentencePiece finds itself at most."""
@@ -59,8 +60,7 @@ def run(config: TrainTokenizerConfig) -> None:
     Raises:
         UserError: a pattern matches nothing, or see `train`.
     """
-    files = [file for pattern in config.inputs for file in _files_of(pattern)]
-    tokenizer = train(list(dict.fromkeys(files)), config.tokenizer, Path(config.output_dir))
+    tokenizer = train(find_texts(config.inputs), config.tokenizer, Path(config.output_dir))
     for source, sample in tokenizer.recipe["sample"].items():
         taken, total = sample["bytes"] / 1e6, sample["total_bytes"] / 1e6
         print(f"{source}: {sample['documents']:,} documents, {taken:,.1f} of {total:,.1f} MB")
@@ -176,17 +176,3 @@ def _explained(message: str, sample: Sample, config: TokenizerConfig) -> Excepti
     if "sentences_.empty()" in message:
         return empty_sample()
     return RuntimeError(message)
-
-
-def _files_of(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir():
-        found = sorted(path.rglob("train-*.jsonl.zst"))
-        missing = f"{pattern}: holds no train-*.jsonl.zst; name a documents folder of preprocessing, or a file pattern"
-    else:
-        anchor = Path(path.anchor)
-        found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
-        missing = f"{pattern}: no such file"
-    if not found:
-        raise UserError(f"inputs: {missing}")
-    return found
