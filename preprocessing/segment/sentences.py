@@ -33,13 +33,10 @@ _GOES_ON = re.compile("[ぁ-ゖ、，,]")
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, newlines and spaces included: joined they are the text."""
-    found, start = [], 0
-    for end in _ends(text):
-        found.append(text[start:end])
-        start = end
-    if start < len(text):
-        found.append(text[start:])
-    return found
+    ends = _ends(text)
+    if text and (not ends or ends[-1] < len(text)):
+        ends.append(len(text))
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def training_lines(text: str, max_bytes: int) -> Iterator[str]:
@@ -58,6 +55,9 @@ def training_lines(text: str, max_bytes: int) -> Iterator[str]:
 
 def cut(text: str, max_bytes: int) -> Iterator[str]:
     """Pieces of at most `max_bytes` of UTF-8, which put together are the text; cut as in `training_lines`."""
+    if len(text) * 4 <= max_bytes:
+        yield from [text] if text else []
+        return
     start = end = size = 0
     for sentence in split_sentences(text):
         for piece in _pieces(sentence, max_bytes):
