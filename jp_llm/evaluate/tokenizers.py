@@ -64,15 +64,12 @@ def _ours(name: str, tokenizer: Tokenizer) -> AnyTokenizer:
 def _hugging_face(name: str, folder: Path) -> AnyTokenizer:
     if find_spec("transformers") is None:
         raise UserError(f"{name}: no tokenizer of ours; others need transformers: pip install 'jp-llm[export]'")
-    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        loaded: Any = AutoTokenizer.from_pretrained(
-            folder if folder.is_dir() else name, local_files_only=folder.is_dir(), trust_remote_code=False
-        )
+        loaded = _loaded(folder if folder.is_dir() else name)
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
@@ -91,6 +88,18 @@ def _hugging_face(name: str, folder: Path) -> AnyTokenizer:
         unknown_ids=frozenset() if loaded.unk_token_id is None else frozenset({loaded.unk_token_id}),
         byte_ids=_byte_ids(loaded),
     )
+
+
+def _loaded(name: str | Path) -> Any:
+    """From a folder, or what was downloaded before, or the hub, in this order."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    except OSError:
+        if isinstance(name, Path):
+            raise
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
 def _byte_ids(loaded: Any) -> frozenset[int]:

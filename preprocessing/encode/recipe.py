@@ -11,7 +11,7 @@ from jp_llm.runtime.errors import UserError
 from jp_llm.shards.format import UINT16_LIMIT
 from preprocessing.encode.sample import Sample
 from preprocessing.segment.sentences import training_lines
-from preprocessing.segment.words import SplitterName, missing, word_splitter
+from preprocessing.segment.words import missing, word_splitter
 
 WORD_END = "\t"
 """Between the words of a training line; no piece contains it."""
@@ -30,7 +30,7 @@ class TokenizerConfig(Section):
     """Library that learns the pieces. tokenizers (bpe only, optional package) counts whole words, so give it words
     (`pretokenize`): without, Japanese takes much memory. What it learns is stored as a SentencePiece model all the same
     and encodes as fast and as exactly."""
-    pretokenize: Literal["none", "spaces"] | SplitterName = "none"
+    pretokenize: Literal["none", "spaces", "mecab", "sudachi_a", "sudachi_b", "sudachi_c", "jumanpp"] = "none"
     """Words that no piece may cross, in training only: text is encoded as it is. mecab, sudachi_a, sudachi_b, sudachi_c
     or jumanpp; spaces takes those of text that was divided before (launch/segment.py) and learns no spaces."""
     limit_alphabet: int | None = Field(default=None, ge=128)

@@ -17,7 +17,7 @@ from preprocessing.encode.texts import find_texts, read_texts
 from preprocessing.encode.tokenize import batches
 from preprocessing.executor import available_cores
 from preprocessing.segment.sentences import split_sentences
-from preprocessing.segment.words import SplitterName, missing, word_splitter
+from preprocessing.segment.words import missing, word_splitter
 
 
 class SegmentConfig(Section):
@@ -28,7 +28,7 @@ class SegmentConfig(Section):
     raw/**/*.jsonl.zst: JSON Lines with a "text", or plain text with one document per line; compressed or not."""
     output: str = ""
     """File of sentences; compressed if its name ends in .zst."""
-    splitter: Literal["none"] | SplitterName = "mecab"
+    splitter: Literal["none", "mecab", "sudachi_a", "sudachi_b", "sudachi_c", "jumanpp"] = "mecab"
     """mecab, sudachi_a, sudachi_b, sudachi_c or jumanpp; none divides into sentences only."""
     num_workers: PositiveInt | None = None
     """Processes; null takes one per core. The output does not depend on it."""
