@@ -11,8 +11,10 @@ from small_tokenizer import texts, write_documents
 from jp_llm.export.probe_texts import probe_texts
 from jp_llm.export.tokenizer import verify_hf_tokenizer, write_hf_tokenizer
 from jp_llm.runtime.errors import UserError
+from jp_llm.shards.reader import ShardReader
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.sample import Sample
+from preprocessing.encode.tokenize import encode_file
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,6 +70,13 @@ def test_text_is_joined_in_the_order_of_learning(tokenizer: Tokenizer) -> None:
 def test_hugging_face_gives_the_same_ids(tokenizer: Tokenizer, tmp_path: Path) -> None:
     write_hf_tokenizer(tokenizer, tmp_path, model_max_length=64)
     verify_hf_tokenizer(tokenizer, tmp_path, [*probe_texts(), *texts(50, seed=6)])
+
+
+def test_shards_hold_the_text(tokenizer: Tokenizer, documents: Path, tmp_path: Path) -> None:
+    manifest = encode_file(documents, tokenizer, tmp_path / "shard")
+    shard = ShardReader(tmp_path / "shard")
+    found = [tokenizer.decode(shard.document(index).tolist()) for index in range(manifest.documents)]
+    assert sorted(found) == sorted(texts(200))
 
 
 def test_the_vocabulary(tokenizer: Tokenizer) -> None:
