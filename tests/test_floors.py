@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint"},
     "export": GROUND | {"parallel", "model", "checkpoint"},
     "generate": GROUND | {"export", "checkpoint"},
-    "evaluate": GROUND | {"export", "checkpoint", "generate"},
+    "evaluate": GROUND | {"export", "checkpoint", "generate", "preprocessing"},
     "report": GROUND,
     "preprocessing": GROUND,
 }

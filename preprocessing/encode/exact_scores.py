@@ -27,8 +27,8 @@ _NORMAL, _USER_DEFINED = 1, 4
 def exact_scores(model: bytes) -> bytes:
     """A serialized model whose scores lie on the grid; BPE scores are integers and stay."""
     data = bytearray(model)
-    for start, end in [(start, end) for tag, start, end in _fields(model, 0, len(model)) if tag == _PIECES]:
-        places = {tag: (first, last) for tag, first, last in _fields(model, start, end)}
+    for start, end in [(start, end) for tag, start, end in message_fields(model, 0, len(model)) if tag == _PIECES]:
+        places = {tag: (first, last) for tag, first, last in message_fields(model, start, end)}
         score_at = places[_SCORE][0]
         (score,) = struct.unpack_from("<f", data, score_at)
         struct.pack_into("<f", data, score_at, round(score * GRID) / GRID)
@@ -40,7 +40,7 @@ def exact_scores(model: bytes) -> bytes:
     return bytes(data)
 
 
-def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+def message_fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Tag, start and end of the value of each field of the message in data[position:end]."""
     while position < end:
         tag, position = _varint(data, position)

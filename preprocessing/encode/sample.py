@@ -1,16 +1,12 @@
-"""The sentences a tokenizer is trained on: a seeded sample of documents, divided over the sources."""
+"""The texts a tokenizer is trained on: a seeded sample of documents, divided over the sources."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.encode.texts import read_texts
-
-_SENTENCE = re.compile(r"[^。！？]*[。！？]*[」』）】〉》〕]*")
-"""Up to the end of a sentence, with the brackets that close behind it."""
 
 
 @dataclass
@@ -28,7 +24,8 @@ class Sample:
     """Documents whose hash (of seed and text) falls below the rate of their source.
 
     So the choice depends on no position, file name or number of workers, and a larger sample contains a smaller one.
-    Files are read twice, once for the sizes of the sources; one document is in memory at a time.
+    Files are read once for the sizes of the sources, and again by every call of `texts`; one document is in memory at a
+    time.
     """
 
     def __init__(
@@ -53,45 +50,17 @@ class Sample:
         }
 
     def texts(self) -> Iterator[str]:
-        """The texts of the sample in the order of the files, counted in `sources`; to be called once."""
+        """The texts of the sample in the order of the files, counted in `sources` (anew by every call)."""
+        for sample in self.sources.values():
+            sample.documents = sample.bytes = 0
         for path in self._files:
             for source, text in read_texts(path):
-                sample, data = self.sources.get(source), text.encode()
-                if sample and self._draw(data) < sample.rate:
-                    sample.documents += 1
-                    sample.bytes += len(data)
+                taken, data = self.sources.get(source), text.encode()
+                if taken and self._draw(data) < taken.rate:
+                    taken.documents += 1
+                    taken.bytes += len(data)
                     yield text
 
     def _draw(self, data: bytes) -> float:
         digest = hashlib.blake2b(data, digest_size=8, key=self._key).digest()
         return int.from_bytes(digest, "little") / 2**64
-
-
-def sentences(text: str, max_bytes: int) -> Iterator[str]:
-    """The lines of a text; longer ones are cut behind sentences, or anywhere if a sentence is longer still.
-
-    The pieces are those of the text without its newlines: SentencePiece would drop a longer line in silence.
-    """
-    for line in text.split("\n"):
-        if len(line.encode()) <= max_bytes:
-            if line:
-                yield line
-            continue
-        block, size = "", 0
-        for part in _parts(line, max_bytes):
-            part_size = len(part.encode())
-            if block and size + part_size > max_bytes:
-                yield block
-                block, size = "", 0
-            block += part
-            size += part_size
-        yield block
-
-
-def _parts(line: str, max_bytes: int) -> Iterator[str]:
-    """Sentences of a line, cut into pieces of at most `max_bytes` (four bytes a character)."""
-    step = max_bytes // 4
-    for match in _SENTENCE.finditer(line):
-        sentence = match.group()
-        for start in range(0, len(sentence), step):
-            yield sentence[start : start + step]

@@ -1,7 +1,7 @@
 """Reading texts for the tokenizer: cleaned documents, other JSON Lines, or plain text; compressed or not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,15 @@ from preprocessing.streams import DamagedFile, decompressed
 
 _MAX_RATIO = 1000
 """Text of one repeated line reaches this; our own files stay near 3."""
+
+
+def find_texts(patterns: Iterable[str]) -> list[Path]:
+    """The files that patterns name, each once: of a documents folder of preprocessing its training documents.
+
+    Raises:
+        UserError: a pattern matches nothing.
+    """
+    return list(dict.fromkeys(file for pattern in patterns for file in _files_of(pattern)))
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, str]]:
@@ -68,3 +77,17 @@ def _reason(error: Exception) -> str:
             return f"not UTF-8 ({error})"
         case _:
             return str(error)
+
+
+def _files_of(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(path.rglob("train-*.jsonl.zst"))
+        missing = f"{pattern}: holds no train-*.jsonl.zst; name a documents folder of preprocessing, or a file pattern"
+    else:
+        anchor = Path(path.anchor)
+        found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
+        missing = f"{pattern}: no such file"
+    if not found:
+        raise UserError(f"inputs: {missing}")
+    return found

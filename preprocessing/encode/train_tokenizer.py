@@ -1,66 +1,42 @@
-"""Train a SentencePiece model on a sample of the documents.
+"""Train a tokenizer on a sample of the documents: a SentencePiece model, whichever library learns its pieces.
 
 Every text comes back exactly: no normalisation, no space in front, the newline is a piece, and characters that are not
 in the vocabulary are spelled in bytes. (A literal U+2581, SentencePiece's sign for the space, comes back as a space.)
 """
 
+import importlib.metadata
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import sentencepiece
-from pydantic import Field, PositiveInt
 
 from jp_llm.config.section import Section
 from jp_llm.runtime.errors import UserError
-from jp_llm.shards.format import UINT16_LIMIT
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.exact_scores import exact_scores
-from preprocessing.encode.sample import Sample, sentences
+from preprocessing.encode.recipe import (
+    REQUIRED_CHARACTERS,
+    WORD_END,
+    empty_sample,
+    too_large,
+    too_small,
+    training_texts,
+)
+from preprocessing.encode.recipe import TokenizerConfig as TokenizerConfig
+from preprocessing.encode.sample import Sample
+from preprocessing.encode.sentencepiece_model import without_setting
+from preprocessing.encode.texts import find_texts
 
-_REQUIRED_CHARACTERS = "▁" + "".join(map(chr, range(0x21, 0x7F)))
-"""Space and printable ASCII are pieces even if the sample has none: spelled in bytes, a space would come back as
-U+2581, and a text like <0x41> could be taken for the byte piece of that name by other libraries."""
+_MOST_CANDIDATES = 1_000_000
+"""As many as SentencePiece finds itself at most."""
 _TOO_LARGE = re.compile(r"Vocabulary size too high .* value <= (\d+)")
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
-
-
-class TokenizerConfig(Section):
-    """The recipe: together with the documents and the SentencePiece version it decides every byte of the model."""
-
-    model_type: Literal["unigram", "bpe"] = "unigram"
-    """unigram encodes twice as fast; bpe is what llama.cpp reads."""
-    vocab_size: int = Field(default=48_000, ge=400, lt=UINT16_LIMIT)
-    """Pieces, with 4 special ones, the newline and 256 bytes; below 65,500, so that a token takes two bytes on disk.
-    Unseen literature has 1.56 characters per token with 8,000, 1.94 with 32,000, 2.04 with 48,000 and 2.10 with 64,000;
-    embedding and head grow in proportion. So: 8,000 for models of a few million parameters, 64,000 for billions."""
-    character_coverage: float = Field(default=0.9995, gt=0.9, le=1)
-    """Share of the characters of the sample that become pieces of their own; the others are spelled in bytes.
-    0.9995 takes some 4,000 characters; lower it for vocabularies of a few thousand."""
-    max_piece_length: PositiveInt = 16
-    """Characters of the longest piece."""
-    split_digits: bool = True
-    """Every digit is a token of its own."""
-    sample_bytes: PositiveInt = 200_000_000
-    """UTF-8 bytes of documents to train on. Memory is some 20 times as much for unigram, 35 times for bpe."""
-    source_weights: dict[str, float] | None = None
-    """Share of each source in the sample, e.g. {wikipedia: 1, web: 2}; sources that are not named are left out. Null
-    samples all at the same rate."""
-    seed: int = 0
-    """Decides which documents are sampled."""
-    num_threads: PositiveInt = 8
-    """Threads of the training; the unigram model depends on their number, so it belongs to the recipe."""
-    max_sentence_bytes: int = Field(default=4096, ge=64)
-    """Longer lines are cut behind sentences; pieces do not cross cuts."""
-
-    def problems(self) -> list[str]:
-        weights = self.source_weights
-        if weights is None:
-            return []
-        return [f"source_weights.{name}: {weight} must be above 0" for name, weight in weights.items() if weight <= 0]
 
 
 class TrainTokenizerConfig(Section):
@@ -84,8 +60,7 @@ def run(config: TrainTokenizerConfig) -> None:
     Raises:
         UserError: a pattern matches nothing, or see `train`.
     """
-    files = [file for pattern in config.inputs for file in _files_of(pattern)]
-    tokenizer = train(list(dict.fromkeys(files)), config.tokenizer, Path(config.output_dir))
+    tokenizer = train(find_texts(config.inputs), config.tokenizer, Path(config.output_dir))
     for source, sample in tokenizer.recipe["sample"].items():
         taken, total = sample["bytes"] / 1e6, sample["total_bytes"] / 1e6
         print(f"{source}: {sample['documents']:,} documents, {taken:,.1f} of {total:,.1f} MB")
@@ -101,19 +76,71 @@ def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> T
     sample = Sample(documents, config.sample_bytes, config.source_weights, config.seed)
     if unknown := sorted(set(config.source_weights or {}) - set(sample.sources)):
         raise UserError(f"source_weights: no documents of {', '.join(unknown)}; found {', '.join(sample.sources)}")
-    model = exact_scores(_train_model(sample, config))
-    recipe = {**config.model_dump(), "sample": {name: asdict(source) for name, source in sample.sources.items()}}
+    if config.trainer == "tokenizers":
+        from preprocessing.encode.bpe import train_bpe
+
+        model = train_bpe(sample, config)
+    else:
+        model = exact_scores(_train_model(sample, config))
+    recipe = {
+        **config.model_dump(),
+        "packages": {name: importlib.metadata.version(name) for name in _packages(config)},
+        "sample": {name: asdict(source) for name, source in sample.sources.items()},
+    }
     return Tokenizer.create(output, model, recipe)
+
+
+def _packages(config: TokenizerConfig) -> tuple[str, ...]:
+    """What decides the pieces besides the recipe. (Juman++ is no package.)"""
+    splitter = {"mecab": ("fugashi", "unidic-lite")}.get(config.pretokenize, ())
+    if config.pretokenize.startswith("sudachi"):
+        splitter = ("sudachipy", "sudachidict-core")
+    return (config.trainer, *splitter)
 
 
 def _train_model(sample: Sample, config: TokenizerConfig) -> bytes:
     model = io.BytesIO()
-    lines = (line for text in sample.texts() for line in sentences(text, config.max_sentence_bytes))
-    try:
-        sentencepiece.SentencePieceTrainer.Train(sentence_iterator=lines, model_writer=model, **_options(config))
-    except RuntimeError as error:
-        raise _explained(str(error), sample, config) from error
-    return model.getvalue()
+    with TemporaryDirectory() as folder:
+        lines, options = training_texts(sample, config), _options(config)
+        if config.pretokenize != "none":
+            lines, more = _from_words(lines, config, Path(folder))
+            options |= more
+        try:
+            sentencepiece.SentencePieceTrainer.Train(sentence_iterator=lines, model_writer=model, **options)
+        except RuntimeError as error:
+            raise _explained(str(error), sample, config) from error
+    candidates = options.get("seed_sentencepieces_file")
+    return without_setting(model.getvalue(), candidates) if candidates else model.getvalue()
+
+
+def _from_words(lines: Iterator[str], config: TokenizerConfig, folder: Path) -> tuple[Iterator[str], dict[str, Any]]:
+    """Train on every word once, with its number, as if it were a sentence: no piece can cross a word.
+
+    SentencePiece has an option for words in running text (pretokenization_delimiter), but its unigram trainer then
+    finds few candidates: it takes repeated strings that different characters follow, and behind a word stands the
+    delimiter. So the candidates are given too.
+    """
+    words = Counter(word for line in lines for word in line.split(WORD_END) if word)
+    options: dict[str, Any] = {"input_format": "tsv"}
+    if config.model_type == "unigram":
+        path = folder / "candidates.tsv"
+        candidates = sorted(_candidates(words, config.max_piece_length).items(), key=lambda item: (-item[1], item[0]))
+        path.write_text("".join(f"{piece}\t{count}\n" for piece, count in candidates))
+        options["seed_sentencepieces_file"] = str(path)
+    return (f"{word}\t{words[word]}" for word in sorted(words)), options
+
+
+def _candidates(words: Mapping[str, int], max_length: int) -> dict[str, int]:
+    """What occurs at least twice within words, with its number; the best million, by number times length."""
+    found: Counter[str] = Counter()
+    for word, count in words.items():
+        spelled = word.replace(" ", "▁")
+        for start in range(len(spelled)):
+            for end in range(start + 2, min(len(spelled), start + max_length) + 1):
+                found[spelled[start:end]] += count
+    repeated = [piece for piece, count in found.items() if count > 1]
+    best = sorted(repeated, key=lambda piece: (-found[piece] * len(piece), piece))[:_MOST_CANDIDATES]
+    return {piece: found[piece] for piece in best}
 
 
 def _options(config: TokenizerConfig) -> dict[str, Any]:
@@ -122,7 +149,8 @@ def _options(config: TokenizerConfig) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "character_coverage": config.character_coverage,
         "max_sentencepiece_length": config.max_piece_length,
-        "max_sentence_length": config.max_sentence_bytes,
+        # Behind a word stands its number.
+        "max_sentence_length": config.max_sentence_bytes + (0 if config.pretokenize == "none" else 20),
         "split_digits": config.split_digits,
         "num_threads": config.num_threads,
         "byte_fallback": True,
@@ -131,7 +159,7 @@ def _options(config: TokenizerConfig) -> dict[str, Any]:
         "remove_extra_whitespaces": False,
         "allow_whitespace_only_pieces": True,
         "user_defined_symbols": ["\n"],
-        "required_chars": _REQUIRED_CHARACTERS,
+        "required_chars": REQUIRED_CHARACTERS,
         "unk_id": 0,
         "bos_id": 1,
         "eos_id": 2,
@@ -141,31 +169,10 @@ def _options(config: TokenizerConfig) -> dict[str, Any]:
 
 
 def _explained(message: str, sample: Sample, config: TokenizerConfig) -> Exception:
-    size = sum(source.bytes for source in sample.sources.values())
     if match := _TOO_LARGE.search(message):
-        return UserError(
-            f"tokenizer.vocab_size: {size:,} bytes of text do not hold {config.vocab_size:,} pieces; the largest "
-            f"vocabulary that works is {int(match[1]):,}. Lower it, or give more text"
-        )
+        return too_large(sample, config.vocab_size, int(match[1]))
     if match := _TOO_SMALL.search(message):
-        return UserError(
-            f"tokenizer.vocab_size: {config.vocab_size:,} is too small: bytes and single characters alone are "
-            f"{int(match[1]):,} pieces. Raise it above that, or lower tokenizer.character_coverage"
-        )
+        return too_small(config.vocab_size, int(match[1]), "tokenizer.character_coverage")
     if "sentences_.empty()" in message:
-        return UserError("tokenizer: the sample is empty; give more documents or raise tokenizer.sample_bytes")
+        return empty_sample()
     return RuntimeError(message)
-
-
-def _files_of(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir():
-        found = sorted(path.rglob("train-*.jsonl.zst"))
-        missing = f"{pattern}: holds no train-*.jsonl.zst; name a documents folder of preprocessing, or a file pattern"
-    else:
-        anchor = Path(path.anchor)
-        found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
-        missing = f"{pattern}: no such file"
-    if not found:
-        raise UserError(f"inputs: {missing}")
-    return found

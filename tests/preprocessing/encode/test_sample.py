@@ -1,11 +1,9 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small_tokenizer import texts, write_documents
 
-from preprocessing.encode.sample import Sample, sentences
+from preprocessing.encode.sample import Sample
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +61,3 @@ def test_the_choice_depends_on_content_and_seed_alone(corpus: list[Path], tmp_pa
 def test_a_larger_sample_contains_a_smaller_one(corpus: list[Path]) -> None:
     small, large = (set(Sample(corpus, size, None, seed=0).texts()) for size in (50_000, 150_000))
     assert small < large
-
-
-@given(
-    text=st.text(st.sampled_from("あ。！」a\n 𠮷"), max_size=300),
-    max_bytes=st.integers(8, 100),
-)
-def test_sentences_lose_nothing_but_newlines(text: str, max_bytes: int) -> None:
-    cut = list(sentences(text, max_bytes))
-    assert "".join(cut) == text.replace("\n", "")
-    assert all(0 < len(sentence.encode()) <= max_bytes for sentence in cut)
-
-
-def test_short_lines_stay_whole_and_long_ones_are_cut_behind_sentences() -> None:
-    assert list(sentences("短い。行。\n\n次の行。", 64)) == ["短い。行。", "次の行。"]
-    line = "「はい。」と言った。" + "雨が降った！" * 2 + "終"
-    assert list(sentences(line, 48)) == ["「はい。」と言った。雨が降った！", "雨が降った！終"]

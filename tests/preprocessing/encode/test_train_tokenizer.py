@@ -7,7 +7,10 @@ from small_tokenizer import texts, write_documents
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.manifest import MODEL_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
-from preprocessing.encode.train_tokenizer import TokenizerConfig, TrainTokenizerConfig, run, train
+from preprocessing.encode.recipe import training_texts
+from preprocessing.encode.sample import Sample
+from preprocessing.encode.train_tokenizer import TokenizerConfig, TrainTokenizerConfig, _candidates, run, train
+from preprocessing.segment.words import word_splitter
 
 CONFIG = TokenizerConfig(vocab_size=700, num_threads=1)
 
@@ -131,3 +134,55 @@ def test_problems_of_the_configuration() -> None:
     assert [problem.partition(":")[0] for problem in TrainTokenizerConfig().problems()] == ["inputs", "output_dir"]
     assert "above 0" in TokenizerConfig(source_weights={"web": 0.0}).problems()[0]
     assert TokenizerConfig().problems() == []
+
+
+def train_largest(files: list[Path], config: TokenizerConfig, output: Path) -> Tokenizer:
+    """With as many pieces as there are: words of a little grammar are few."""
+    with pytest.raises(UserError, match="largest vocabulary") as caught:
+        train(files, change(config, vocab_size=20_000), output)
+    works = int(str(caught.value).partition("works is ")[2].partition(".")[0].replace(",", ""))
+    return train(files, change(config, vocab_size=works), output)
+
+
+def pieces_of(tokenizer: Tokenizer) -> set[str]:
+    return {piece.text for piece in tokenizer.pieces() if piece.matches_text}
+
+
+@pytest.mark.parametrize("model_type", ["unigram", "bpe"])
+def test_words_bound_the_pieces_but_text_is_encoded_as_it_is(documents: Path, tmp_path: Path, model_type: str) -> None:
+    config = change(CONFIG, model_type=model_type)
+    plain = train(training_files(documents), config, tmp_path)
+    assert any(len(piece) > 1 and "を" in piece for piece in pieces_of(plain))
+    tokenizer = train_largest(training_files(documents), change(config, pretokenize="mecab"), tmp_path)
+    assert not any(len(piece) > 1 and "を" in piece for piece in pieces_of(tokenizer))
+    # Always followed by another word: what SentencePiece's own search for candidates passes over.
+    assert {"図書", "先生", "だっ"} <= pieces_of(tokenizer)
+    assert "\t" not in "".join(pieces_of(tokenizer))
+    assert "▁and" in pieces_of(tokenizer), "a space and the word behind it were parted"
+    for text in ("東京の友人は 図書館で\tタブ。\n　The words", "\t", "<s>"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_text_that_was_divided_before(tmp_path: Path) -> None:
+    sample, divided = tmp_path / "sample.txt", tmp_path / "divided.txt"
+    sentences = [line for text in texts(100) for line in text.split("\n") if line and " " not in line]
+    sample.write_text("".join(f"{line}\n" for line in sentences))
+    splitter = word_splitter("mecab")
+    divided.write_text("".join(" ".join(splitter.words(line)) + "\n" for line in sentences))
+    first = train_largest([sample], change(CONFIG, pretokenize="mecab"), tmp_path / "mecab")
+    second = train_largest([divided], change(CONFIG, pretokenize="spaces"), tmp_path / "spaces")
+    assert second.fingerprint == first.fingerprint
+
+
+def test_lines_are_measured_before_they_are_divided(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.txt"
+    sample.write_text("東京 の 猫 \n" * 40 + "一 二 三 四 五 六 七 八 九 十 " * 20 + "\n")
+    config = change(CONFIG, pretokenize="spaces", max_sentence_bytes=64)
+    lines = list(training_texts(Sample([sample], 10**6, None, 0), config))
+    assert lines[0] == "東京\tの\t猫\t"
+    assert set("一二三四五六七八九十") <= set("".join(lines))
+
+
+def test_candidates_lie_in_words() -> None:
+    found = _candidates({"猫背": 3, "猫": 9, "背中": 1, " the": 2, "あああ": 1}, max_length=3)
+    assert found == {"猫背": 3, "▁t": 2, "▁th": 2, "th": 2, "the": 2, "he": 2, "ああ": 2}
