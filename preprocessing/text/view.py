@@ -1,11 +1,15 @@
 """What steps need to know of a text, computed once for all of them."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.text.characters import CharacterClass, Codes, class_table, codes_of
+from preprocessing.text.folding import folded
+from preprocessing.text.letters import letter_counts
+from preprocessing.text.sentences import sentences, without_blank_lines
 
 
 class TextView:
@@ -33,3 +37,29 @@ class TextView:
     def lines(self) -> list[str]:
         """Lines without their line ends."""
         return self.text.split("\n")
+
+    @cached_property
+    def letter_counts(self) -> NDArray[np.int64]:
+        """Characters of each `Letter` of Swallow, int64 [letters]."""
+        return letter_counts(self.codes)
+
+    @cached_property
+    def japanese_letters(self) -> int:
+        """Hiragana, katakana, kanji and 、，。．！？ as Swallow counts them."""
+        return int(self.letter_counts[1:].sum())
+
+    @cached_property
+    def sentences(self) -> list[str]:
+        """See `preprocessing.text.sentences`."""
+        return sentences(self.text)
+
+    @cached_property
+    def folded(self) -> tuple[str, Codes]:
+        """The text in one spelling for comparison, and its code points. See `preprocessing.text.folding`."""
+        return folded(self.text, self.codes)
+
+    @cached_property
+    def without_blank_lines(self) -> Self:
+        """The same without lines that hold nothing but spaces."""
+        text = without_blank_lines(self.text)
+        return self if text is self.text else type(self)(text)

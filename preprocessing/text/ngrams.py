@@ -1,0 +1,153 @@
+"""How often the n-grams of a sequence of numbers occur, with one sort and without strings.
+
+An n-gram is a polynomial over its characters modulo 2**64. Two different ones of a text meet with a chance of 2**-64 per
+pair, so that counts are those of the n-grams themselves. The verdicts need few sorts, because of what n-grams have in
+common; the sharing only skips work and never changes a verdict:
+
+    Every occurrence of an n-gram begins with an occurrence of its first character, so the most frequent n-gram is no more
+    frequent than the most frequent (n-1)-gram.
+    Where an n-gram stands that occurs twice, an (n-1)-gram stands that occurs twice.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+_BASE = 0x9E3779B97F4A7C15
+_MODULUS = 1 << 64
+
+
+def ngram_hashes(codes: NDArray[np.unsignedinteger], size: int) -> Hashes:
+    """A number for the `size`-gram that begins at each position, uint64 [positions]; empty if there is none."""
+    if len(codes) < size:
+        return np.empty(0, np.uint64)
+    # By doubling: the hash of 10 characters from those of 8 and 2, that of 8 from two of 4.
+    powers: dict[int, Hashes] = {1: codes.astype(np.uint64)}
+    width = 1
+    while width * 2 <= size:
+        powers[width * 2] = _joined(powers[width], powers[width], width, width)
+        width *= 2
+    found, covered = powers[width], width
+    for step in sorted(powers, reverse=True):
+        if covered + step <= size:
+            found = _joined(found, powers[step], covered, step)
+            covered += step
+    return found
+
+
+def _joined(left: Hashes, right: Hashes, left_size: int, right_size: int) -> Hashes:
+    """Hashes of `left_size + right_size` characters."""
+    number = len(right) - left_size
+    joined = left[:number] * np.uint64(pow(_BASE, right_size, _MODULUS))
+    joined += right[left_size:]
+    return joined
+
+
+def frequencies(values: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+    """How often each distinct value occurs, int64 [distinct values], in no meaningful order."""
+    if not len(values):
+        return np.empty(0, np.int64)
+    ordered = np.sort(values)
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1])
+    starts += 1
+    return np.diff(starts, prepend=0, append=len(ordered))
+
+
+def highest_frequency(values: NDArray[np.unsignedinteger]) -> int:
+    """How often the most frequent value occurs; 0 without values."""
+    return int(frequencies(values).max(initial=0))
+
+
+def frequent(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) -> int | None:
+    """The first size whose most frequent n-gram is more than `limits[size]` of all n-grams of that size.
+
+    Args:
+        codes: of the characters.
+        limits: n-gram size -> highest share.
+    """
+    if not limits or _no_character_reaches(codes, limits):
+        return None
+    for size, limit in sorted(limits.items()):
+        number = len(codes) - size + 1
+        if number > 0 and highest_frequency(ngram_hashes(codes, size)) / number > limit:
+            return size
+    return None
+
+
+def _no_character_reaches(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) -> bool:
+    """Whether no character is frequent enough for an n-gram to be. Looks in the sorted text for a run of that length."""
+    # One less than the limit allows, so that rounding decides nothing.
+    run = int(min(limit * (len(codes) - size + 1) for size, limit in limits.items())) - 1
+    if run < 1:
+        return False
+    ordered = np.sort(codes)
+    return not np.any(ordered[run:] == ordered[:-run])
+
+
+def duplicated(
+    codes: NDArray[np.unsignedinteger], limits: Mapping[int, float], *, occurrences: bool = False
+) -> int | None:
+    """The first size of which more than `limits[size]` of the n-grams occur more than once.
+
+    Args:
+        codes: of the characters.
+        limits: n-gram size -> highest share.
+        occurrences: count every occurrence of an n-gram; otherwise each different n-gram counts once.
+    """
+    repeated = len(codes)
+    for size, limit in sorted(limits.items()):
+        number = len(codes) - size + 1
+        if number <= 0:
+            return None
+        if _highest_share(number, repeated, occurrences) <= limit:
+            continue
+        hashes = ngram_hashes(codes, size)
+        if repeated == len(codes):
+            # Half of the bits are sorted in half of the time. Where they are equal by chance, only the bound is higher.
+            repeated, _, _ = _repetition((hashes >> np.uint64(32)).astype(np.uint32))
+            if _highest_share(number, repeated, occurrences) <= limit:
+                continue
+        repeated, types, distinct = _repetition(hashes)
+        if (repeated / number if occurrences else types / distinct) > limit:
+            return size
+    return None
+
+
+def _highest_share(number: int, repeated: int, occurrences: bool) -> float:
+    """The highest share that `repeated` of `number` positions can give: what is repeated stands at two of them."""
+    repeated = min(repeated, number)
+    return repeated / number if occurrences else (repeated / 2) / (number - repeated / 2)
+
+
+def _repetition(values: NDArray[np.unsignedinteger]) -> tuple[int, int, int]:
+    """Occurrences of the values that occur more than once, the number of those values, and that of all values."""
+    ordered = np.sort(values)
+    equal = ordered[1:] == ordered[:-1]
+    further = int(np.count_nonzero(equal))
+    types = further - int(np.count_nonzero(equal[1:] & equal[:-1]))
+    return further + types, types, len(values) - further
+
+
+def top_share(codes: NDArray[np.unsignedinteger], size: int) -> float:
+    """Share of the sqrt(V) most frequent n-grams that occur more than once, among all occurrences of V different ones.
+
+    The measure of BigScience (ROOTS, arXiv:2303.03915, "character repetition") and of HojiChar.
+    """
+    found = frequencies(ngram_hashes(codes, size))
+    if not len(found):
+        return 0.0
+    repeated = found[found > 1]
+    number = min(int(np.sqrt(len(found))), len(repeated))
+    if number < len(repeated):
+        repeated = np.partition(repeated, len(repeated) - number)[len(repeated) - number :]
+    return float(repeated.sum() / (len(codes) - size + 1))
+
+
+def longest_run(codes: NDArray[np.unsignedinteger]) -> int:
+    """Length of the longest run of one value."""
+    if not len(codes):
+        return 0
+    changes = np.flatnonzero(codes[1:] != codes[:-1])
+    return int(np.diff(changes, prepend=-1, append=len(codes) - 1).max())

@@ -1,0 +1,105 @@
+"""Finding the words of a list in a text: where their first two characters stand, told by one table lookup per position,
+and then word by word. Time is linear in the text; the number of words matters little.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.text.characters import Codes, codes_of
+from preprocessing.text.folding import fold
+
+FOLDER = Path(__file__).parents[1] / "word_lists"
+_KATAKANA = re.compile("[ァ-ヺー]+")
+_LATIN = re.compile("[a-z]+")
+_FACTOR = np.uint32(0x9E3779B1)
+_SHIFT = np.uint32(12)
+_PAIRS = 1 << 20
+
+
+class Found(NamedTuple):
+    """A word in a text."""
+
+    start: int
+    end: int
+    word: str
+
+
+def read_word_list(path: Path) -> tuple[str, ...]:
+    """The words of a file, one per line; empty lines and those that begin with # are left out.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    return tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+class WordFinder:
+    """The words of one list, folded."""
+
+    def __init__(self, words: Iterable[str], *, stand_alone: bool = True) -> None:
+        """
+        Args:
+            words: in any spelling; folded ones are looked for.
+            stand_alone: words of katakana only count where no katakana stands beside them (アス in アスパラガス), and
+                words of Latin letters only where no Latin letter does.
+        """
+        self._by_start: dict[str, list[tuple[str, re.Pattern[str] | None]]] = defaultdict(list)
+        self._starts = np.zeros(_PAIRS, np.bool_)
+        self._single = np.zeros(0x110000, np.bool_)
+        self._has_single = False
+        # Longest first: of words that begin alike, the longest counts.
+        for word in sorted({fold(word) for word in words} - {""}, key=lambda word: (-len(word), word)):
+            alone = next((kind for kind in (_KATAKANA, _LATIN) if stand_alone and kind.fullmatch(word)), None)
+            self._by_start[word[:2]].append((word, alone))
+            codes = codes_of(word[:2])
+            if len(codes) == 2:
+                self._starts[_pairs(codes)] = True
+            else:
+                self._single[codes] = True
+                self._has_single = True
+
+    def find(self, text: str, codes: Codes) -> Iterator[Found]:
+        """Every word in the folded `text` from left to right, the longest at each place, without overlap."""
+        end = 0
+        for start in self._candidates(codes).tolist():
+            if start < end:
+                continue
+            word = self._word_at(text, start)
+            if word is not None:
+                end = start + len(word)
+                yield Found(start, end, word)
+
+    def _candidates(self, codes: Codes) -> NDArray[np.int64]:
+        found = np.flatnonzero(self._starts[_pairs(codes)])
+        if self._has_single:
+            found = np.union1d(found, np.flatnonzero(self._single[codes]))
+        return found
+
+    def _word_at(self, text: str, start: int) -> str | None:
+        for key in (text[start : start + 2], text[start]) if self._has_single else (text[start : start + 2],):
+            for word, alone in self._by_start.get(key, ()):
+                if text.startswith(word, start) and (alone is None or _stands_alone(text, start, word, alone)):
+                    return word
+        return None
+
+
+def _pairs(codes: Codes) -> NDArray[np.uint32]:
+    """A number below `_PAIRS` for every two neighbours."""
+    pairs = codes[:-1] * _FACTOR
+    pairs += codes[1:] * np.uint32(0x85EBCA6B)
+    pairs >>= _SHIFT
+    return pairs
+
+
+def _stands_alone(text: str, start: int, word: str, kind: re.Pattern[str]) -> bool:
+    end = start + len(word)
+    before, behind = text[start - 1 : start] if start else "", text[end : end + 1]
+    return not (kind.match(before) or kind.match(behind))
