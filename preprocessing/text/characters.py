@@ -7,6 +7,7 @@
 Punctuation, digits and Latin letters are in none of them.
 """
 
+import unicodedata
 from enum import IntEnum
 from functools import cache
 from typing import Any
@@ -55,6 +56,24 @@ def class_table() -> NDArray[np.uint8]:
     for kind, ranges in _RANGES.items():
         for first, last in ranges:
             table[first : last + 1] = kind
+    return table
+
+
+@cache
+def symbol_table() -> NDArray[np.bool_]:
+    """Truth of every code point: whether it is punctuation, a sign, a space or a control; not 、。 and the line end.
+
+    By general category (P, S, Z, C) of Python's Unicode version, code points without a character left out.
+    """
+    table = np.zeros(0x110000, dtype=np.bool_)
+    # No others have characters yet.
+    for first, end in ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xE000, 0x20000)):
+        for code in range(first, end):
+            category = unicodedata.category(chr(code))
+            table[code] = category[0] in "PSZC" and category != "Cn"
+    for first, end in ((0xE0000, 0xE0200), (0xF0000, 0x110000)):
+        table[first:end] = True
+    table[codes_of("、。\n")] = False
     return table
 
 
