@@ -9,7 +9,7 @@ from preprocessing.step import Filter
 
 _BULLETS = tuple("・•●○◆◇■□▶▷‣⁃-*＊※")
 _ELLIPSES = ("…", "...")
-_ENDS = tuple(".!?。．！？｡‼⁇⁈⁉…」』）)】〉》\"”’")
+_ENDS = tuple('.!?。．！？｡‼⁇⁈⁉…」』）)】〉》"”’')
 
 
 class LayoutFilter(Filter):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from preprocessing.text.words import Found
 
+
 class WordsFilter(Filter):
     """Drops a document under the name of the list, if one of the limits is passed; at least one must be set.
 
@@ -74,4 +75,3 @@ class WordsFilter(Filter):
             return False
         characters = sum(len(hit.word) for hit in found)
         return characters >= self.below_share * document.view.japanese_letters
-
