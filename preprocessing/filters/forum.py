@@ -1,4 +1,4 @@
-"""Pages of comments, reviews and shop listings: they name dates, weekdays and the words of such pages again and again."""
+"""Pages of comments, reviews and shop listings: dates, weekdays and the words of such pages, again and again."""
 
 import re
 

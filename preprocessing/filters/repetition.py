@@ -1,7 +1,7 @@
 """The same again and again: lines, character n-grams, one character.
 
-For the limits of published rules see the presets; `duplicate_ngrams` and `frequent_ngrams` count as Swallow does. Limits
-for words (Gopher, FineWeb-2) are not limits for characters.
+For the limits of published rules see the presets; `duplicate_ngrams` and `frequent_ngrams` count as Swallow does.
+Limits for words (Gopher, FineWeb-2) are not limits for characters.
 """
 
 from pydantic import Field, PositiveInt
@@ -21,11 +21,11 @@ class RepetitionFilter(Filter):
     """Highest share of lines that repeat an earlier line."""
     maximum_duplicate_line_characters: float | None = Field(default=None, ge=0, le=1)
     """Highest share of their characters among all characters but line ends."""
-    frequent_ngrams: dict[int, float] = {}
+    frequent_ngrams: dict[int, float] = Field(default={})
     """Size -> highest share of the most frequent character n-gram."""
-    duplicate_ngrams: dict[int, float] = {}
+    duplicate_ngrams: dict[int, float] = Field(default={})
     """Size -> highest share of character n-grams that occur more than once among the different ones."""
-    top_ngrams: dict[int, float] = {}
+    top_ngrams: dict[int, float] = Field(default={})
     """Size -> share of occurrences that must not be reached by the sqrt(V) most frequent of V different n-grams. Short
     texts have low shares whatever they say, long ones high shares."""
     maximum_run: PositiveInt | None = None

@@ -60,9 +60,9 @@ class SwallowFilter(Filter):
     """Highest share of duplicate paragraphs among paragraphs, and of duplicate sentences among sentences."""
     maximum_duplicate_characters: float = Field(default=0.2, ge=0, le=1)
     """Highest share of their characters."""
-    frequent_ngrams: dict[int, float] = {2: 0.20, 3: 0.18, 4: 0.16}
+    frequent_ngrams: dict[int, float] = Field(default={2: 0.20, 3: 0.18, 4: 0.16})
     """Size -> highest share of the most frequent character n-gram among the n-grams of that size."""
-    duplicate_ngrams: dict[int, float] = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+    duplicate_ngrams: dict[int, float] = Field(default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
     """Size -> highest share of character n-grams that occur more than once."""
 
     def reason(self, document: Document) -> str | None:

@@ -33,7 +33,7 @@ class WordsFilter(Filter):
     below_share: float | None = Field(default=None, gt=0, le=1)
     """The characters of all hits must stay below this share of the Japanese letters (`preprocessing.text.letters`)."""
     stand_alone: bool = True
-    """Words of katakana do not count inside of longer katakana (アス in アスパラガス), nor Latin ones in Latin words."""
+    """Katakana words do not count inside of longer katakana (アス in アスパラガス), nor Latin ones in Latin words."""
 
     def problems(self) -> list[str]:
         found = []

@@ -1,7 +1,7 @@
 """One spelling for comparison: what differs only in width, case or compatibility form becomes equal.
 
-Every character becomes the one that NFKC and lower case make of it: Ａ, A and ａ are a, ！ is !, ㇻ stays. Characters of
-which they make several stay (㈱, …), so a text keeps its length; only half-width kana with their marks are composed
+Every character becomes the one that NFKC and lower case make of it: Ａ, A and ａ are a, ！ is !, ① is 1. Characters
+of which they make several stay (㈱, …), so a text keeps its length; only half-width kana with their marks are composed
 (ｶﾞ is ガ) and shorten it.
 """
 

@@ -2,8 +2,8 @@
 
     hiragana   U+3041-3096
     katakana   U+30A1-30FA: neither the prolonged sound mark ー nor half-width katakana
-    kanji      々 〇 〻, U+3400-9FFF, U+F900-FAFF: none beyond the basic plane (the published pattern for those looks for
-               surrogates, which Python's strings do not have)
+    kanji      々 〇 〻, U+3400-9FFF, U+F900-FAFF: none beyond the basic plane (the published pattern for those looks
+               for surrogates, which Python's strings do not have)
     marks      、，。．！？
 Other rules of ours use `preprocessing.text.characters`.
 """

@@ -1,11 +1,11 @@
 """How often the n-grams of a sequence of numbers occur, with one sort and without strings.
 
-An n-gram is a polynomial over its characters modulo 2**64. Two different ones of a text meet with a chance of 2**-64 per
-pair, so that counts are those of the n-grams themselves. The verdicts need few sorts, because of what n-grams have in
-common; the sharing only skips work and never changes a verdict:
+The hash of an n-gram is a polynomial over its characters modulo 2**64. Two different ones of a text meet with a chance
+of 2**-64 per pair, so that counts are those of the n-grams themselves. Verdicts need few sorts, because of two bounds,
+which only skip work and never change a verdict:
 
-    Every occurrence of an n-gram begins with an occurrence of its first character, so the most frequent n-gram is no more
-    frequent than the most frequent (n-1)-gram.
+    Every occurrence of an n-gram begins with an occurrence of its first character, so no n-gram is more frequent than
+    the most frequent character.
     Where an n-gram stands that occurs twice, an (n-1)-gram stands that occurs twice.
 """
 
@@ -77,7 +77,7 @@ def frequent(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) ->
 
 
 def _no_character_reaches(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) -> bool:
-    """Whether no character is frequent enough for an n-gram to be. Looks in the sorted text for a run of that length."""
+    """Whether no character is frequent enough for an n-gram to be: no run of the sorted text is so long."""
     # One less than the limit allows, so that rounding decides nothing.
     run = int(min(limit * (len(codes) - size + 1) for size, limit in limits.items())) - 1
     if run < 1:

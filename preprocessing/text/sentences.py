@@ -1,7 +1,7 @@
 """Sentences as Swallow cuts them: at line ends, and behind one of 。．！？!?
 
-Of a run of such marks the first belongs to the sentence and the others to none (「なに？！」 is 「なに？」), and marks at
-the start of a line are lost: so it was published (quality.py of Swallow Corpus Version 1, `re_sentence`).
+Of a run of such marks the first belongs to the sentence and the others to none (なに？！ is なに？), and marks at the
+start of a line are lost: so it was published (quality.py of Swallow Corpus Version 1, `re_sentence`).
 """
 
 import re
