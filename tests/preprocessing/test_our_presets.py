@@ -1,61 +1,56 @@
-import pytest
-<<<<<<< HEAD:tests/preprocessing/test_presets.py
+from pathlib import Path
 
-from preprocessing import presets
-=======
+import pytest
 from raw import document
 
 from preprocessing import presets
 from preprocessing.config import SourceConfig
-from preprocessing.presets import names
 from preprocessing.step import Filter
->>>>>>> e050907 (Tests of our presets):tests/preprocessing/test_our_presets.py
 
-
-def test_a_preset_stands_for_its_steps(tmp_path):
-    own = tmp_path / "own.yaml"
-    own.write_text("- {preset: plain}\n- {type: length, minimum: 5}\n")
-    found = list(presets.expanded([{"type": "characters"}, {"preset": str(own)}]))
-    plain = list(presets.expanded([{"preset": "plain"}]))
-    assert [step["type"] for step in plain] == ["mojibake", "unicode", "whitespace"]
-    assert found == [{"type": "characters"}, *plain, {"type": "length", "minimum": 5}]
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("type: length", "must be a list of steps"),
-        ("- {type: length", "is no YAML"),
-        ("- {preset: SELF}", "presets contain each other"),
-        ("- {preset: plain, minimum: 3}", "takes no other keys (minimum)"),
-        ("- {preset: plane}", "no such preset; did you mean 'plain'?"),
-    ],
+FOLDER = Path(presets.__file__).parent
+PROSE = "\n".join(
+    f"{number}番目の村では、{thing}を作る人が{day}に集まって、古い道具の手入れをしながら昔の話を{verb}のでした。"
+    f"{food}のにおいが{place}まで届くころ、子どもたちは{game}に夢中で、だれも家へ帰ろうとしません。"
+    for number, thing, day, verb, food, place, game in [
+        ("一", "味噌", "冬至の朝", "聞かせてくれた", "甘酒", "峠の茶屋", "独楽回し"),
+        ("二", "藍染めの布", "春祭りの前の日", "くりかえし語った", "草餅", "川の渡し場", "石蹴り"),
+        ("三", "竹かご", "梅雨の晴れ間", "笑い合って楽しむ", "焼き魚", "学校の裏庭", "なわとび"),
+        ("四", "和紙", "秋の彼岸", "静かに書きとめる", "栗ご飯", "神社の石段", "かくれんぼ"),
+        ("五", "塩", "新月の夜", "ひそひそと交わす", "干物", "港の倉庫", "影ふみ"),
+        ("六", "漆の椀", "盆の入り", "若い者に教える", "うどん", "駅前の広場", "花火"),
+        ("七", "炭", "初雪の日", "火を囲んで続ける", "鍋", "水車小屋", "雪合戦"),
+    ]
 )
-def test_what_is_wrong_is_named(tmp_path, content, problem):
-    path = tmp_path / "own.yaml"
-    path.write_text(content.replace("SELF", str(path)))
-    with pytest.raises(ValueError, match="preset") as caught:
-        list(presets.expanded([{"preset": str(path)}]))
-    assert problem in str(caught.value)
 
 
-<<<<<<< HEAD:tests/preprocessing/test_presets.py
-def test_a_missing_file_is_named():
-    with pytest.raises(ValueError, match="preset steps/none.yaml: no such preset$"):
-        list(presets.expanded([{"preset": "steps/none.yaml"}]))
-=======
-@pytest.mark.parametrize("name", names())
+def source(name: str) -> SourceConfig:
+    return SourceConfig(reader={"type": "text"}, paths=("a.txt",), steps=({"preset": name},))
+
+
+@pytest.mark.parametrize("name", presets.names())
 def test_every_preset_builds_and_says_where_it_comes_from(name):
-    assert (OURS / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
-    source = SourceConfig(reader={"type": "text"}, paths=("a.txt",), steps=({"preset": name},))
-    assert source.problems() == []
-    assert len(source.build_steps()) == len(source.steps)
+    assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+    assert source(name).problems() == []
+    assert len(source(name).build_steps()) == len(source(name).steps)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", presets.names())
 def test_no_filter_of_a_preset_drops_plain_prose(name):
-    source = SourceConfig(reader={"type": "text"}, paths=("a.txt",), steps=({"preset": name},))
-    filters = [step for step in source.build_steps() if isinstance(step, Filter)]
+    filters = [step for step in source(name).build_steps() if isinstance(step, Filter)]
     reasons = {type(step).__name__: step.reason(document(PROSE)) for step in filters}
     assert {step: reason for step, reason in reasons.items() if reason} == {}
->>>>>>> e050907 (Tests of our presets):tests/preprocessing/test_our_presets.py
+
+
+def test_web_drops_what_is_no_prose():
+    filters = [step for step in source("web").build_steps() if isinstance(step, Filter)]
+
+    def dropped(text: str) -> bool:
+        return any(step.reason(document(text)) for step in filters)
+
+    menu = "\n".join(["ホーム", "会社案内", "お問い合わせ", "サイトマップ", "アクセス", "採用情報"] * 8)
+    shop = "\n".join(f"商品番号{n} 送料無料 期間限定 クーポン 在庫あり 即日発送 ログイン 激安" for n in range(30))
+    assert dropped(menu)
+    assert dropped(shop)
+    assert dropped("This page is written in English. " * 30)
+    assert dropped("あなたに幸運が訪れます。" * 60)
+    assert not dropped(PROSE)

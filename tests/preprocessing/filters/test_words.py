@@ -58,7 +58,7 @@ def test_the_users_file_belongs_to_the_plan(path):
     assert WordsFilter(of="ads", maximum_hits=1).files() == ()
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.txt")))
+@pytest.mark.parametrize("name", ["ads", "adult", "discrimination", "violence"])
 def test_our_lists(name):
     words = read_word_list(FOLDER / f"{name}.txt")
     assert 10 < len(words) < 100
