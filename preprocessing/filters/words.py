@@ -61,7 +61,8 @@ class WordsFilter(Filter):
         return WordFinder(read_word_list(self._path), stand_alone=self.stand_alone)
 
     def reason(self, document: Document) -> str | None:
-        found = tuple(self._finder.find(*document.view.folded))
+        view = document.view
+        found = tuple(self._finder.find(*view.folded, view.folded_pairs))
         if found and self._is_too_much(found, document):
             return self._path.stem
         return None

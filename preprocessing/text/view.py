@@ -10,6 +10,7 @@ from preprocessing.text.characters import CharacterClass, Codes, class_table, co
 from preprocessing.text.folding import folded
 from preprocessing.text.letters import letter_counts
 from preprocessing.text.sentences import sentences, without_blank_lines
+from preprocessing.text.words import pairs_of
 
 
 class TextView:
@@ -57,6 +58,11 @@ class TextView:
     def folded(self) -> tuple[str, Codes]:
         """The text in one spelling for comparison, and its code points. See `preprocessing.text.folding`."""
         return folded(self.text, self.codes)
+
+    @cached_property
+    def folded_pairs(self) -> NDArray[np.uint32]:
+        """Numbers for the neighbours in the folded text, which all word lists share."""
+        return pairs_of(self.folded[1])
 
     @cached_property
     def without_blank_lines(self) -> Self:

@@ -1,5 +1,5 @@
-"""Finding the words of a list in a text: where their first two characters stand, told by one table lookup per position,
-and then word by word. Time is linear in the text; the number of words matters little.
+"""Finding the words of a list in a text: where their first three characters may stand, told by a table lookup for each
+two neighbours, and then word by word. Time is linear in the text; the number of words matters little.
 """
 
 import re
@@ -18,8 +18,13 @@ FOLDER = Path(__file__).parents[1] / "word_lists"
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _LATIN = re.compile("[a-z]+")
 _FACTOR = np.uint32(0x9E3779B1)
-_SHIFT = np.uint32(12)
-_PAIRS = 1 << 20
+_SHIFT = np.uint32(15)
+_PAIRS = 1 << 17
+_WHOLE, _START, _SECOND = 1, 2, 4
+"""What two neighbours may be: a word of two characters, the first two and the second two of a longer one."""
+
+
+Pairs = NDArray[np.uint32]
 
 
 class Found(NamedTuple):
@@ -52,24 +57,33 @@ class WordFinder:
                 words of Latin letters only where no Latin letter does.
         """
         self._by_start: dict[str, list[tuple[str, re.Pattern[str] | None]]] = defaultdict(list)
-        self._starts = np.zeros(_PAIRS, np.bool_)
+        self._pairs = np.zeros(_PAIRS, np.uint8)
         self._single = np.zeros(0x110000, np.bool_)
         self._has_single = False
         # Longest first: of words that begin alike, the longest counts.
         for word in sorted({fold(word) for word in words} - {""}, key=lambda word: (-len(word), word)):
             alone = next((kind for kind in (_KATAKANA, _LATIN) if stand_alone and kind.fullmatch(word)), None)
             self._by_start[word[:2]].append((word, alone))
-            codes = codes_of(word[:2])
-            if len(codes) == 2:
-                self._starts[_pairs(codes)] = True
-            else:
-                self._single[codes] = True
+            if len(word) == 1:
+                self._single[ord(word)] = True
                 self._has_single = True
+            elif len(word) == 2:
+                self._pairs[pairs_of(codes_of(word))] |= _WHOLE
+            else:
+                first, second = pairs_of(codes_of(word[:3])).tolist()
+                self._pairs[first] |= _START
+                self._pairs[second] |= _SECOND
 
-    def find(self, text: str, codes: Codes) -> Iterator[Found]:
-        """Every word in the folded `text` from left to right, the longest at each place, without overlap."""
+    def find(self, text: str, codes: Codes, pairs: Pairs) -> Iterator[Found]:
+        """Every word in the folded `text` from left to right, the longest at each place, without overlap.
+
+        Args:
+            text: a folded text.
+            codes: its code points.
+            pairs: `pairs_of(codes)`, which several lists share.
+        """
         end = 0
-        for start in self._candidates(codes).tolist():
+        for start in self._candidates(codes, pairs).tolist():
             if start < end:
                 continue
             word = self._word_at(text, start)
@@ -77,8 +91,13 @@ class WordFinder:
                 end = start + len(word)
                 yield Found(start, end, word)
 
-    def _candidates(self, codes: Codes) -> NDArray[np.int64]:
-        found = np.flatnonzero(self._starts[_pairs(codes)])
+    def _candidates(self, codes: Codes, pairs: Pairs) -> NDArray[np.int64]:
+        kinds = self._pairs[pairs]
+        found = np.flatnonzero(kinds & (_WHOLE | _START))
+        # Behind the last two neighbours stands nothing: what is no whole word there begins none.
+        following = np.append(kinds, np.uint8(0))[found + 1]
+        kinds = kinds[found]
+        found = found[((kinds & _WHOLE) | (kinds & _START & (following >> 1))) != 0]
         if self._has_single:
             found = np.union1d(found, np.flatnonzero(self._single[codes]))
         return found
@@ -91,8 +110,8 @@ class WordFinder:
         return None
 
 
-def _pairs(codes: Codes) -> NDArray[np.uint32]:
-    """A number below `_PAIRS` for every two neighbours."""
+def pairs_of(codes: Codes) -> Pairs:
+    """A number below `_PAIRS` for every two neighbours, uint32 [characters - 1]."""
     pairs = codes[:-1] * _FACTOR
     pairs += codes[1:] * np.uint32(0x85EBCA6B)
     pairs >>= _SHIFT

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from preprocessing.text.characters import codes_of
 from preprocessing.text.folding import folded
-from preprocessing.text.words import WordFinder, read_word_list
+from preprocessing.text.words import WordFinder, pairs_of, read_word_list
 
 
 def find(text: str, *words: str, stand_alone: bool = True) -> list[str]:
-    return [hit.word for hit in WordFinder(words, stand_alone=stand_alone).find(*folded(text, codes_of(text)))]
+    finder, found = WordFinder(words, stand_alone=stand_alone), folded(text, codes_of(text))
+    return [hit.word for hit in finder.find(*found, pairs_of(found[1]))]
 
 
 def test_the_longest_word_at_each_place_without_overlap():
@@ -38,7 +39,7 @@ def test_width_and_case_do_not_matter():
 
 def test_positions():
     text = "これは東京です"
-    (hit,) = WordFinder(["東京"]).find(text, codes_of(text))
+    (hit,) = WordFinder(["東京"]).find(text, codes_of(text), pairs_of(codes_of(text)))
     assert (hit.start, hit.end, hit.word) == (3, 5, "東京")
 
 
