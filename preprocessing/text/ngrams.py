@@ -96,22 +96,39 @@ def duplicated(
         limits: n-gram size -> highest share.
         occurrences: count every occurrence of an n-gram; otherwise each different n-gram counts once.
     """
-    repeated = len(codes)
-    for size, limit in sorted(limits.items()):
-        number = len(codes) - size + 1
-        if number <= 0:
-            return None
-        if _highest_share(number, repeated, occurrences) <= limit:
+    sizes = [size for size in sorted(limits) if size <= len(codes)]
+    if not sizes:
+        return None
+    size = sizes[0]
+    hashes = ngram_hashes(codes, size)
+    # Half of the bits are sorted in half of the time. Where they are equal by chance, only the bound is higher.
+    narrow = (hashes >> np.uint64(32)).astype(np.uint32)
+    ordered = np.sort(narrow)
+    equal = ordered[1:] == ordered[:-1]
+    repeated, _, _ = _repetition(equal)
+    where = np.empty(0, np.int64)
+    for wanted in sizes:
+        number = len(codes) - wanted + 1
+        if _highest_share(number, repeated, occurrences) <= limits[wanted]:
             continue
-        hashes = ngram_hashes(codes, size)
-        if repeated == len(codes):
-            # Half of the bits are sorted in half of the time. Where they are equal by chance, only the bound is higher.
-            repeated, _, _ = _repetition((hashes >> np.uint64(32)).astype(np.uint32))
-            if _highest_share(number, repeated, occurrences) <= limit:
-                continue
-        repeated, types, distinct = _repetition(hashes)
-        if (repeated / number if occurrences else types / distinct) > limit:
-            return size
+        if not len(where):
+            # From here on only where n-grams are repeated: those of the next size can be nowhere else.
+            where = _among(narrow, ordered[1:][equal])
+            hashes = hashes[where]
+        for last in range(size, wanted):
+            inside = np.count_nonzero(where < len(codes) - last)
+            where = where[:inside]
+            hashes = hashes[:inside] * np.uint64(_BASE) + codes[where + last]
+        size = wanted
+        ordered = np.sort(hashes)
+        equal = ordered[1:] == ordered[:-1]
+        repeated, types, further = _repetition(equal)
+        if (repeated / number if occurrences else types / (number - further)) > limits[wanted]:
+            return wanted
+        kept = _among(hashes, ordered[1:][equal])
+        where, hashes = where[kept], hashes[kept]
+        if not len(where):
+            return None
     return None
 
 
@@ -121,13 +138,21 @@ def _highest_share(number: int, repeated: int, occurrences: bool) -> float:
     return repeated / number if occurrences else (repeated / 2) / (number - repeated / 2)
 
 
-def _repetition(values: NDArray[np.unsignedinteger]) -> tuple[int, int, int]:
-    """Occurrences of the values that occur more than once, the number of those values, and that of all values."""
-    ordered = np.sort(values)
-    equal = ordered[1:] == ordered[:-1]
+def _repetition(equal: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """From which sorted values equal those before: occurrences of values that occur more than once, the number of such
+    values, and of their further occurrences."""
     further = int(np.count_nonzero(equal))
     types = further - int(np.count_nonzero(equal[1:] & equal[:-1]))
-    return further + types, types, len(values) - further
+    return further + types, types, further
+
+
+def _among(values: NDArray[np.unsignedinteger], wanted: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+    """Positions of values that are among `wanted`, and of a few others (their highest bits are equal)."""
+    bits = max(len(values).bit_length() + 3, 8)
+    shift = values.dtype.type(values.dtype.itemsize * 8 - min(bits, 24))
+    table = np.zeros(1 << min(bits, 24), np.bool_)
+    table[wanted >> shift] = True
+    return np.flatnonzero(table[values >> shift])
 
 
 def top_share(codes: NDArray[np.unsignedinteger], size: int) -> float:
