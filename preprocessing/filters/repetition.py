@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from preprocessing.document import Document
 from preprocessing.step import Filter
-from preprocessing.text.ngrams import duplicated, frequent, longest_run, top_share
+from preprocessing.text.ngrams import duplicated, frequent, has_run, top_share
 
 
 class RepetitionFilter(Filter):
@@ -41,7 +41,7 @@ class RepetitionFilter(Filter):
             return "duplicate_ngrams"
         if any(top_share(view.codes, size) >= limit for size, limit in self.top_ngrams.items()):
             return "top_ngrams"
-        if self.maximum_run is not None and longest_run(document.view.codes) > self.maximum_run:
+        if self.maximum_run is not None and has_run(document.view.codes, self.maximum_run + 1):
             return "one_character"
         return None
 

@@ -69,7 +69,7 @@ class SwallowFilter(Filter):
         view = document.view if self.blank_lines == "count" else document.view.without_blank_lines
         return (
             self._of_letters(view)
-            or self._of_sentences(view.sentences)
+            or self._of_sentences(view)
             or self._of_duplicates(view)
             or self._of_ngrams(view)
         )
@@ -90,7 +90,8 @@ class SwallowFilter(Filter):
             return "much_katakana"
         return None
 
-    def _of_sentences(self, sentences: Sequence[str]) -> str | None:
+    def _of_sentences(self, view: TextView) -> str | None:
+        sentences = view.sentences
         if not sentences:
             return "too_short"
         lengths = list(map(len, sentences))
@@ -101,6 +102,8 @@ class SwallowFilter(Filter):
             return "long_sentences"
         if max(lengths) > self.maximum_sentence:
             return "long_sentence"
+        if not any(mark in view.text for mark in _ELLIPSES):
+            return None
         ellipses = sum(sentence.strip().endswith(_ELLIPSES) for sentence in sentences)
         return "ellipses" if ellipses / len(sentences) > self.maximum_ellipses else None
 

@@ -77,13 +77,12 @@ def frequent(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) ->
 
 
 def _no_character_reaches(codes: NDArray[np.unsignedinteger], limits: Mapping[int, float]) -> bool:
-    """Whether no character is frequent enough for an n-gram to be: no run of the sorted text is so long."""
+    """Whether no character is frequent enough for an n-gram to be; those with equal low bits are counted together."""
+    if not len(codes):
+        return True
     # One less than the limit allows, so that rounding decides nothing.
-    run = int(min(limit * (len(codes) - size + 1) for size, limit in limits.items())) - 1
-    if run < 1:
-        return False
-    ordered = np.sort(codes)
-    return not np.any(ordered[run:] == ordered[:-run])
+    highest = min(limit * (len(codes) - size + 1) for size, limit in limits.items()) - 1
+    return bool(np.bincount(codes & np.uint32(0xFFF)).max() <= highest)
 
 
 def duplicated(
@@ -170,9 +169,15 @@ def top_share(codes: NDArray[np.unsignedinteger], size: int) -> float:
     return float(repeated.sum() / (len(codes) - size + 1))
 
 
-def longest_run(codes: NDArray[np.unsignedinteger]) -> int:
-    """Length of the longest run of one value."""
-    if not len(codes):
-        return 0
+def has_run(codes: NDArray[np.unsignedinteger], length: int) -> bool:
+    """Whether one value stands `length` or more times in a row."""
+    if len(codes) < length:
+        return False
+    if length >= 8:
+        # Such a run covers four of these samples.
+        samples = codes[:: length // 5]
+        same = samples[1:] == samples[:-1]
+        if not np.any(same[2:] & same[1:-1] & same[:-2]):
+            return False
     changes = np.flatnonzero(codes[1:] != codes[:-1])
-    return int(np.diff(changes, prepend=-1, append=len(codes) - 1).max())
+    return bool(np.diff(changes, prepend=-1, append=len(codes) - 1).max() >= length)

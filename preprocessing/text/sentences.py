@@ -7,7 +7,7 @@ start of a line are lost: so it was published (quality.py of Swallow Corpus Vers
 import re
 
 _SENTENCE = re.compile("[^。．！？!?\n]+[。．！？!?]?")
-_STRAY_MARKS = re.compile("(?:^|(?<=[。．！？!?]))[。．！？!?]+", re.MULTILINE)
+_STRAY_MARKS = re.compile("([。．！？!?\n])[。．！？!?]+")
 
 
 def sentences(text: str) -> list[str]:
@@ -17,7 +17,7 @@ def sentences(text: str) -> list[str]:
 
 def paragraphs(text: str) -> list[str]:
     """The lines of `text`, each as the sentences that were found in it; an empty line is an empty paragraph."""
-    return _STRAY_MARKS.sub("", text).split("\n")
+    return _STRAY_MARKS.sub(r"\1", "\n" + text).split("\n")[1:]
 
 
 def without_blank_lines(text: str) -> str:

@@ -94,8 +94,7 @@ class WordFinder:
     def _candidates(self, codes: Codes, pairs: Pairs) -> NDArray[np.int64]:
         kinds = self._pairs[pairs]
         found = np.flatnonzero(kinds & (_WHOLE | _START))
-        # Behind the last two neighbours stands nothing: what is no whole word there begins none.
-        following = np.append(kinds, np.uint8(0))[found + 1]
+        following = kinds.take(found + 1, mode="clip")
         kinds = kinds[found]
         found = found[((kinds & _WHOLE) | (kinds & _START & (following >> 1))) != 0]
         if self._has_single:

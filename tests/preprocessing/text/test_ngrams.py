@@ -10,8 +10,8 @@ from preprocessing.text.ngrams import (
     duplicated,
     frequencies,
     frequent,
+    has_run,
     highest_frequency,
-    longest_run,
     ngram_hashes,
     top_share,
 )
@@ -84,11 +84,10 @@ def test_top_share_as_defined(text, size):
     assert top_share(codes_of(text), size) == pytest.approx(expected)
 
 
-def test_longest_run():
-    assert longest_run(codes_of("")) == 0
-    assert longest_run(codes_of("あ")) == 1
-    assert longest_run(codes_of("あいいいうう")) == 3
-    assert longest_run(codes_of("ああああ")) == 4
+@given(st.lists(st.tuples(st.sampled_from("あい"), st.integers(1, 60)), max_size=8), st.integers(1, 70))
+def test_runs(pieces, length):
+    text = "".join(letter * number for letter, number in pieces)
+    assert has_run(codes_of(text), length) == ("あ" * length in text or "い" * length in text)
 
 
 def test_a_hash_is_more_than_32_bits():
