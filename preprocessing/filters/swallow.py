@@ -67,12 +67,7 @@ class SwallowFilter(Filter):
 
     def reason(self, document: Document) -> str | None:
         view = document.view if self.blank_lines == "count" else document.view.without_blank_lines
-        return (
-            self._of_letters(view)
-            or self._of_sentences(view)
-            or self._of_duplicates(view)
-            or self._of_ngrams(view)
-        )
+        return self._of_letters(view) or self._of_sentences(view) or self._of_duplicates(view) or self._of_ngrams(view)
 
     def _of_letters(self, view: TextView) -> str | None:
         letters = len(view.text)

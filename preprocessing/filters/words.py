@@ -1,31 +1,29 @@
 """Words of a list: adult, discrimination, violence, advertising, or the user's own. Never one word alone."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator
 
 from jp_llm.runtime.plugin import nearest
 from preprocessing.document import Document
 from preprocessing.step import Filter
+from preprocessing.text.folding import fold
 from preprocessing.text.words import FOLDER, WordFinder, read_word_list
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from preprocessing.text.words import Found
 
 
 class WordsFilter(Filter):
-    """Drops a document under the name of the list, if one of the limits is passed; at least one must be set.
+    """Drops a document under the name of the first list of which one of the limits is passed; at least one must be set.
 
     Text and words are compared without regard to width and case. Of words that overlap, the first and longest counts.
     """
 
-    of: str
+    of: str | tuple[str, ...]
     """A list in preprocessing/word_lists (ads, adult, discrimination, violence), or a file of your own that ends with
-    .txt: UTF-8, one word per line, # begins a comment."""
+    .txt: UTF-8, one word per line, # begins a comment. Several lists in one step are each judged by the same limits;
+    words are looked for together, which is faster than several steps."""
     maximum_hits: NonNegativeInt | None = None
     """More occurrences are dropped."""
     maximum_distinct: NonNegativeInt | None = None
@@ -35,44 +33,65 @@ class WordsFilter(Filter):
     stand_alone: bool = True
     """Katakana words do not count inside of longer katakana (アス in アスパラガス), nor Latin ones in Latin words."""
 
+    @field_validator("of", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
     def problems(self) -> list[str]:
         found = []
         if self.maximum_hits is None and self.maximum_distinct is None and self.below_share is None:
             found.append("maximum_hits: set at least one of maximum_hits, maximum_distinct and below_share")
-        if not self.of.endswith(".txt") and not self._path.is_file():
-            names = sorted(path.stem for path in FOLDER.glob("*.txt"))
-            return [*found, f"of: no list {self.of!r} in preprocessing/word_lists{nearest(self.of, names)}"]
-        try:
-            if not read_word_list(self._path):
-                found.append(f"of: {self._path} holds no words")
-        except (OSError, UnicodeDecodeError) as error:
-            found.append(f"of: {self._path}: {getattr(error, 'strerror', None) or 'no UTF-8'}")
-        return found
+        names = sorted(path.stem for path in FOLDER.glob("*.txt"))
+        for name in self._names:
+            path = _path(name)
+            if not name.endswith(".txt") and not path.is_file():
+                found.append(f"of: no list {name!r} in preprocessing/word_lists{nearest(name, names)}")
+                continue
+            try:
+                if not read_word_list(path):
+                    found.append(f"of: {path} holds no words")
+            except (OSError, UnicodeDecodeError) as error:
+                found.append(f"of: {path}: {getattr(error, 'strerror', None) or 'no UTF-8'}")
+        stems = [_path(name).stem for name in self._names]
+        found += [f"of: two lists are named {stem}" for stem in sorted(set(stems)) if stems.count(stem) > 1]
+        return found if self._names else [*found, "of: name at least one list"]
 
     def files(self) -> tuple[str, ...]:
-        return (self.of,) if self.of.endswith(".txt") else ()
+        return tuple(name for name in self._names if name.endswith(".txt"))
 
     @property
-    def _path(self) -> Path:
-        return Path(self.of) if self.of.endswith(".txt") else FOLDER / f"{self.of}.txt"
+    def _names(self) -> tuple[str, ...]:
+        return (self.of,) if isinstance(self.of, str) else self.of
+
+    @cached_property
+    def _lists(self) -> dict[str, frozenset[str]]:
+        """Reason -> the folded words."""
+        return {_path(name).stem: frozenset(map(fold, read_word_list(_path(name)))) for name in self._names}
 
     @cached_property
     def _finder(self) -> WordFinder:
-        return WordFinder(read_word_list(self._path), stand_alone=self.stand_alone)
+        return WordFinder(frozenset().union(*self._lists.values()), stand_alone=self.stand_alone)
 
     def reason(self, document: Document) -> str | None:
         view = document.view
-        found = tuple(self._finder.find(*view.folded, view.folded_pairs))
-        if found and self._is_too_much(found, document):
-            return self._path.stem
+        found = [hit.word for hit in self._finder.find(*view.folded, view.folded_pairs)]
+        if not found:
+            return None
+        for name, words in self._lists.items():
+            if self._are_too_many([word for word in found if word in words], document):
+                return name
         return None
 
-    def _is_too_much(self, found: "Sequence[Found]", document: Document) -> bool:
+    def _are_too_many(self, found: Sequence[str], document: Document) -> bool:
         if self.maximum_hits is not None and len(found) > self.maximum_hits:
             return True
-        if self.maximum_distinct is not None and len({hit.word for hit in found}) > self.maximum_distinct:
+        if self.maximum_distinct is not None and len(set(found)) > self.maximum_distinct:
             return True
-        if self.below_share is None:
+        if self.below_share is None or not found:
             return False
-        characters = sum(len(hit.word) for hit in found)
-        return characters >= self.below_share * document.view.japanese_letters
+        return sum(map(len, found)) >= self.below_share * document.view.japanese_letters
+
+
+def _path(name: str) -> Path:
+    return Path(name) if name.endswith(".txt") else FOLDER / f"{name}.txt"

@@ -12,7 +12,7 @@ def path(tmp_path):
     return str(file)
 
 
-def reason(text: str, path: str, **fields) -> str | None:
+def reason(text: str, path: str | list[str], **fields) -> str | None:
     return WordsFilter(of=path, **fields).reason(document(text))
 
 
@@ -36,6 +36,16 @@ def test_katakana_stands_alone_unless_told_otherwise(path):
     assert reason("アスパラガス", path, maximum_hits=0) is None
     assert reason("アスパラガス", path, maximum_hits=0, stand_alone=False) == "mine"
     assert reason("ｱｽ", path, maximum_hits=0) == "mine"
+
+
+def test_several_lists_are_judged_each_by_itself(path):
+    text = "禁句、禁句、送料無料、期間限定"
+    assert reason(text, [path, "ads"], maximum_hits=2) is None
+    assert reason(text + "、在庫あり", [path, "ads"], maximum_hits=2) == "ads"
+    assert reason(text + "、禁句", [path, "ads"], maximum_hits=2) == "mine"
+    assert WordsFilter(of=(path, "ads"), maximum_hits=2).files() == (path,)
+    assert WordsFilter(of=("ads", "ads"), maximum_hits=2).problems() == ["of: two lists are named ads"]
+    assert WordsFilter(of=(), maximum_hits=2).problems() == ["of: name at least one list"]
 
 
 def test_problems(path, tmp_path):
