@@ -9,7 +9,7 @@ from preprocessing.step import Filter
 
 _MARKS = re.compile(
     r"\d{4}[年.\-/] *\d{1,2}[月.\-/] *\d{1,2}日*"
-    r"|コメント|SOLD OUT|レビュー|投稿|ページ|質問|楽天市場|\([月火水木金土日]\)|\d+話"
+    r"|コメント|SOLD OUT|レビュー|投稿|ページ|質問|楽天市場|\([月火水木金土日]\)|\d話"
 )
 
 
