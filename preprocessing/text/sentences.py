@@ -8,6 +8,7 @@ import re
 
 _SENTENCE = re.compile("[^。．！？!?\n]+[。．！？!?]?")
 _STRAY_MARKS = re.compile("([。．！？!?\n])[。．！？!?]+")
+_BLANK_LINE = re.compile(r"\n\s*\n")
 
 
 def sentences(text: str) -> list[str]:
@@ -22,6 +23,8 @@ def paragraphs(text: str) -> list[str]:
 
 def without_blank_lines(text: str) -> str:
     """`text` without the lines that hold nothing but spaces; the same object if there is none."""
+    if not _BLANK_LINE.search(text) and not text[:1].isspace() and not text[-1:].isspace():
+        return text
     lines = text.split("\n")
     kept = [line for line in lines if line and not line.isspace()]
     return text if len(kept) == len(lines) else "\n".join(kept)

@@ -21,6 +21,12 @@ def test_sentences_and_paragraphs_as_published(text):
     assert paragraphs(text) == ["".join(line) for line in expected]
 
 
+@given(st.text(alphabet="あ\n \u3000", max_size=20))
+def test_blank_lines_as_defined(text):
+    kept = [line for line in text.split("\n") if line.strip()]
+    assert without_blank_lines(text) == ("\n".join(kept) if text.strip() else "")
+
+
 def test_blank_lines():
     assert without_blank_lines("一\n\n 　\n二\n") == "一\n二"
     text = "一\n二"
