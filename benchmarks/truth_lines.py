@@ -58,8 +58,9 @@ def line_rows(documents: list[tuple[Answer, Document]], before: list[Any], show:
     mapper = LinesMapper()
     for answer, document in documents:
         text = document.text
-        lines = Counter({"prose": 0})
-        kinds = {defect["line"]: defect["kind"] for defect in answer["defects"] if defect["type"] == "boilerplate"}
+        if answer["expected"] == "reject":
+            continue
+        kinds = {defect["line"].strip(): defect["kind"] for defect in answer["defects"] if defect["type"] == "boilerplate"}
         if before:
             kinds = {_mapped(before, line).strip(): kind for line, kind in kinds.items()}
             text = _mapped(before, text)

@@ -1,0 +1,75 @@
+"""Lines that belong to a web page and not to its text: menus, breadcrumbs, dates, share buttons, notices, footers."""
+
+from collections import Counter
+from functools import cached_property
+
+from pydantic import NonNegativeInt
+
+from preprocessing.document import Document
+from preprocessing.mappers._runs import removed_lines
+from preprocessing.step import Mapper
+from preprocessing.text import page_lines
+from preprocessing.text.page_lines import Evidence, PageLine
+from preprocessing.text.word_lists import own_list, read_words, word_list_problems
+
+
+class LinesMapper(Mapper):
+    """Removes such lines; docs/normalisation.md has the rules. Tallies lines by kind, and their `characters`.
+
+    Kinds: menu, breadcrumb, date, counter, share, pagination, tags, notice, footer. Stands before `whitespace`, which
+    turns the U+3000 between menu words into ordinary spaces. Only lines that could be boilerplate are looked at closely.
+    """
+
+    edge_lines: NonNegativeInt = 15
+    """Lines at the head and at the tail, empty ones apart, where less evidence is enough."""
+    navigation_words: str | None = None
+    """File of menu words, one per line; null takes a list of our own."""
+    share_words: str | None = None
+    """File of the words on buttons for sharing; null takes a list of our own."""
+
+    def files(self) -> tuple[str, ...]:
+        return (self.navigation_words or own_list("navigation"), self.share_words or own_list("share"))
+
+    def problems(self) -> list[str]:
+        return [
+            *word_list_problems("navigation_words", self.navigation_words),
+            *word_list_problems("share_words", self.share_words),
+        ]
+
+    @cached_property
+    def _words(self) -> page_lines.Words:
+        return page_lines.Words(*(frozenset(map(page_lines.key_of, read_words(path))) for path in self.files()))
+
+    def map(self, document: Document, tally: Counter[str]) -> str:
+        lines = document.view.lines
+        found = self._candidates(document.text, lines)
+        if not found:
+            return document.text
+        removed = removed_lines(lines, found, self.edge_lines)
+        if not removed:
+            return document.text
+        for place in removed:
+            tally[found[place].kind] += 1
+            tally["characters"] += len(lines[place])
+        return "\n".join([line for place, line in enumerate(lines) if place not in removed])
+
+    def _candidates(self, text: str, lines: list[str]) -> dict[int, PageLine]:
+        """Place of a line -> what it may be."""
+        longest = page_lines.MAXIMUM_LENGTH
+        found: dict[int, PageLine] = {}
+        for place, line in enumerate(lines):
+            if line and len(line) <= longest and "。" not in line and (kind := page_lines.classify(line, self._words)):
+                found[place] = kind
+        folded = page_lines.fold_notice(text)
+        rules = page_lines.notice_rules(folded)
+        forbidding = "禁" in text or "著作権" in text or "無断" in text
+        if not rules and not forbidding:
+            return found
+        for place, line in enumerate(folded.split("\n") if len(folded) == len(text) else map(str.lower, lines)):
+            if place in found and found[place].evidence > Evidence.WEAK or not line or len(line) > longest:
+                continue
+            if any(rule(line) for rule in rules):
+                found[place] = PageLine("notice", Evidence.STRONG)
+            elif forbidding and page_lines.forbids_copying(line):
+                found[place] = PageLine("footer", Evidence.STRONG)
+        return found

@@ -1,0 +1,383 @@
+"""What a line of a web page is, if it belongs to the page and not to the text: read off the line alone.
+
+Evidence comes in grades, because the same line may be a heading or a table in one place and a menu in another; where it
+stands decides (`preprocessing.mappers.lines`).
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from statistics import median_low
+from typing import NamedTuple
+
+MAXIMUM_LENGTH = 200
+"""Characters of the longest line that is looked at."""
+_SENTENCE_MARKS = "。！？!?"
+
+
+class Evidence(IntEnum):
+    """How sure a line is boilerplate."""
+
+    WEAK = 1
+    """One menu word, or a bare date: only inside or beside other boilerplate."""
+    SHAPE = 2
+    """Separators and nothing else: not beside another such line, for that is a table."""
+    EDGE = 3
+    """At the head or tail of a text, or beside other boilerplate."""
+    STRONG = 4
+    """Wherever it stands."""
+
+
+class PageLine(NamedTuple):
+    """A line that may be boilerplate."""
+
+    kind: str
+    evidence: Evidence
+
+
+def key_of(words: str) -> str:
+    """The form in which words are compared: NFKC, lower case, without spaces."""
+    return "".join(unicodedata.normalize("NFKC", words).lower().split())
+
+
+# ---- menus and breadcrumbs -------------------------------------------------------------------------------------------
+
+_BREADCRUMB = "[>＞»›→▶►⇒≫]"
+_SEPARATOR = re.compile(
+    rf"\s*(?:{_BREADCRUMB}|[|｜¦│┃/／•]|::|：：)\s*|[\t\u3000]+|[ \u00a0]{{2,}}|\s[-‐‑–—―−－ー・･·:*]+(?:\s+|$)"
+)
+_GATE = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•\s・･0-9０-９©＠#＃:：]")
+_ONLY_BREADCRUMB = re.compile(rf"\s*{_BREADCRUMB}\s*")
+_LOOSE = re.compile(r"[\s・･/／|｜、,]+")
+_AROUND = "[]［］【】<>＜＞«»≪≫「」()（）・■□●○◎▼▲△▽◆◇★☆→←↑↓▶◀►※*+-|｜/／:： \t\u3000"
+_COUNT = re.compile(r"[(（\[]\s*[0-9０-９,]+\s*[)）\]]$")
+_HOME = frozenset("ホーム home トップ top トップページ toppage ホームページ サイトトップ ブログトップ".split())
+_LIKE_MENU = re.compile(
+    "(?:一覧|案内|情報|紹介|概要|お?問い?合わ?せ|お知らせ|規約|方針|ポリシー|マップ|フォーム|リンク集?|検索|登録|ログイン"
+    "|ダウンロード|カート|ランキング|サイト|ブログ|ニュース|トピックス|ギャラリー|ショップ|ガイド|カレンダー|プラン|事例|実績"
+    "|の声|の方へ|皆様へ|はこちら|へ戻る|に戻る|を見る|を読む|について|質問|コーナー|窓口|サービス|センター|ページ|掲示板"
+    "|コラム|レポート|特集|セミナー|イベント|キャンペーン|スケジュール|プロフィール|バックナンバー|アーカイブス?|カテゴリー?)$"
+)
+_JAPANESE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff]")
+_HIRAGANA = re.compile("[\u3041-\u3096]")
+_DIGIT = re.compile("[0-9０-９]")
+_LONGEST_SEGMENT, _MEDIAN_SEGMENT, _HIRAGANA_SHARE = 24, 12, 0.35
+_LONGEST_LIKE_MENU = 14
+_LONGEST_COMMAND = 24
+
+# ---- dates, counters, pages, tags (on NFKC text in lower case) ------------------------------------------------------
+
+_DATE = re.compile(
+    r"(?:(?:19|20)\d\d|(?:令和|平成|昭和)\s?(?:\d{1,2}|元))\s?[年./-]\s?\d{1,2}\s?[月./-]\s?\d{1,2}日?"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{1,2},? (?:19|20)\d\d"
+)
+_TIME = re.compile(r"t?\d{1,2}(?::\d{2}){1,2}|(?:午前|午後)?\d{1,2}時(?:\d{1,2}分)?|[ap]\.?m\.?|jst|z\b|\+09:?00")
+_WEEKDAY = re.compile(r"\(\s?(?:[日月火水木金土](?:曜日?)?|sun|mon|tue|wed|thu|fri|sat)[・祝]*\s?\)|[日月火水木金土]曜日?")
+_SURE_LABEL = re.compile(
+    r"(?:最終|記事)?(?:更新|投稿|掲載|配信|アップ)(?:日時|年月日|日|時間|時刻)?|last\s?(?:updated?|modified)|updated?|posted(?: on| at)?"
+)
+_LABEL = re.compile(r"(?:公開|作成|登録|記入|発行|発信|編集)(?:日時|年月日|日)|published|date")
+_COUNTER = re.compile(
+    r"(?:コメント|コメント数|トラックバック|tb|閲覧数?|アクセス数?|再生数?|views?|pv|いいね!?|comments?|trackbacks?|拍手|ナイス!?|カテゴリー?|感想)"
+    r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]*\s?\)?\s?(?:件|回|pv|人|拍手)?|\d+\s?(?:件のコメント|コメント|comments?|views?|pv|件のトラックバック)"
+)
+_SECTION = re.compile(r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}")
+_FILLING = re.compile(r"[\s|/:,;()\[\]<>【】「」・.~+#*=◆■●▼▲★☆-]+")
+_TURN = (
+    r"(?:前|次|先|以前|新しい|古い|最新)の?(?:の)?(?:記事|ページ|頁|投稿|エントリー?|日記|話|章|回|月|日|\d+件|号|商品|写真|スレッド)(?:へ|を見る)?"
+    r"|前へ|次へ|前に戻る|次に進む|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
+)
+_TURN_PAGE = re.compile(_TURN)
+_PAGES_LEFT = re.compile(r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞")
+_HITS = re.compile(
+    r"(?:検索結果\s?:?\s?)?(?:全|約)?\s?\d[\d,]*\s?件(?:中|の?うち)?[\s:、,]*(?:\d[\d,]*(?:件目)?\s?[~-]\s?\d[\d,]*\s?件?目?)?\s?(?:を?表示(?:中|しています)?|が?(?:該当|ヒット|見つかりました))?"
+    r"|\d[\d,]*\s?[~-]\s?\d[\d,]*\s?件?目?\s?(?:/|of|\()\s?(?:全)?\d[\d,]*\s?件?\)?(?:を?表示)?|(?:page|ページ)\s?:?\s?\d+\s?(?:/|of)\s?\d+(?:ページ)?|\d+\s?/\s?\d+\s?(?:page|ページ)s?"
+)
+_PAGE_NUMBERS = re.compile(r"(?:[\[(]?\d{1,4}[\])]?[\s|・]*){2,}(?:\.{2,3}|…)[\s|]*\d+")
+_TAGS = re.compile(r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:")
+_MAYBE_TAGS = re.compile(r"(?:ジャンル|テーマ|分類|キーワード|関連キーワード|関連ワード)\s?:|#[^\s#]+(?:[\s,]+#[^\s#]+)+$")
+_COUNTED = re.compile(r"[^\s()\d][^\s()]{0,19}\s?\(\d{1,5}\)")
+_LIST_HEAD = re.compile(r"(?:カテゴリー?|タグ|アーカイブ|月別|最近|記事|ジャンル|ブランド|メーカー|地域|エリア|絞り込み)\S{0,8}")
+_MONTH = re.compile(r"(?:19|20)\d\d\s?[年/.-]\s?\d{1,2}月?\s?(?:\(\d+\))?")
+
+# ---- buttons, on the form of `key_of` --------------------------------------------------------------------------------
+
+_BUTTON_NOUN = (
+    "シェア|ツイート|リツイート|ポスト|保存|通報|コメント|ブックマーク|お気に入り|いいね!?|フォロー|印刷|リンク|url|メール|クリップ|登録"
+    "|共有|送信|投稿|拍手|購読|読者登録|ピン|スキ|コピー|リスト|マイリスト|後で見る|あとで読む|返信|引用"
+)
+_BUTTON = re.compile(
+    rf"(?:{_BUTTON_NOUN})(?:する|します|をコピー(?:する)?|コピー|(?:に|へ)(?:追加|登録|保存|送る)(?:する)?|で(?:送る|知らせる)|ボタン|を(?:見る|書く))?"
+    r"|.{1,12}で(?:シェア|共有|送る|フォロー|ツイート|つぶやく|教える)(?:する)?"
+)
+_COMMAND = re.compile(
+    "(?:もっと|続き|この続き|全文|詳細|詳しく|一覧|すべて|全て|さらに|記事)(?:を|は|の)?(?:記事を|投稿を|一覧を)?(?:見る|みる|読む|よむ|表示(?:する)?|確認する|表示する)"
+    "|(?:前|次|元|トップ|ホーム|メイン|一覧|先頭|最初|記事一覧|目次|home|top|検索結果|ブログ)?の?(?:ページ|画面|一覧|記事)?(?:へ|に)(?:戻る|もどる|進む|移動(?:する)?)"
+    "|(?:メニュー|検索(?:窓|欄)?|ナビ(?:ゲーション)?|サイドバー|目次|ウ[ィイ]ンドウ|この画面|画面|パネル|広告)を?(?:開く|閉じる|表示|非表示|開閉)(?:する)?"
+    "|文字(?:サイズ)?を(?:大きく|小さく|拡大|縮小|元に|標準に)(?:する|戻す)?|(?:読み?込み|ロード|通信|送信|検索)中(?:です)?[.…]*"
+    "|(?:この|こちらの)(?:記事|ページ|情報|回答|動画|内容|コンテンツ)は.{0,4}(?:役に?立ち|参考になり|いかが).{0,8}"
+    "|(?:動画|画像|音声|地図|広告|ファイル|ページ|コンテンツ|この動画|この画像|コメント)(?:を|が|は)(?:再生|表示|読み?込|取得|開く?|投稿).{0,6}(?:できません|できませんでした|ません)"
+    "|(?:今すぐ|無料で)?(?:会員|新規|無料|読者|ユーザー)登録(?:する|はこちら)|ログインする|(?:今すぐ)?(?:ダウンロード|購入|申し込む|予約)する?はこちら"
+)
+_BLOCK_TITLE = re.compile(
+    "(?:最近|最新|新着|人気|おすすめ|オススメ|関連|過去|注目|話題|よく読まれている|あわせて読みたい|読まれている|似た)の?(?:する)?"
+    "(?:記事|投稿|コメント|エントリー?|トラックバック|ニュース|動画|ページ|キーワード|タグ|ランキング|商品|コンテンツ|リンク|ワード)(?:一覧|ランキング)?"
+    "|トラックバック|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
+)
+
+# ---- footers and notices ---------------------------------------------------------------------------------------------
+
+_FOOTER = re.compile(
+    r"©|\(c\)\s?(?:copyright|(?:19|20)\d\d|[a-z]{3}|\S*(?:会社|社|委員会|大学|協会))|copyright\s?(?:©|\(c\)|(?:19|20)\d\d|by\b|:)|^copyrights?\b"
+    r"|all\s?rights?\s?reserved|some rights reserved|powered by [a-z]|(?:designed|created|produced) by [a-z]|theme by [a-z]|creative commons|proudly powered"
+)
+_FORBIDDEN = re.compile(
+    "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
+)
+_RUN_BY = re.compile(r"(?:運営|運営会社|運営者|発行元?|制作|企画・?制作|サイト管理者?)\s?:\s?\S")
+_NOTICES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
+    (tuple(signs.split()), re.compile(pattern))
+    for signs, pattern in (
+        (
+            "cookie クッキー",
+            "(?:サイト|ページ|サービス|ブラウザ|当社|弊社|ウェブ|web|アプリ|体験|閲覧|広告|解析).*(?:cookie|クッキー)|cookie\\s?(?:を|の|に|ポリシー|について|設定)|(?:cookie|クッキー)(?:の(?:使用|利用|設定|受け入れ)(?:に|を|が))?.*(?:同意|有効|許可|拒否|サイト|ブラウザ)",
+        ),
+        (
+            "javascript java",
+            "java\\s?script.{0,24}(?:有効|無効|オン|オフ|on\\b|off\\b|使用|利用|対応|必要|設定|enable)|(?:有効|オン|on)に.{0,12}java\\s?script",
+        ),
+        (
+            "ブラウザ explorer chrome flash acrobat reader プラグイン",
+            "(?:お使いの|ご利用の|ご使用の|推奨|対応)(?:の)?ブラウザ|ブラウザ.{0,20}(?:対応していません|サポート(?:され|して)|最新|推奨|設定|バージョン|でご覧|戻る)|(?:internet explorer|chrome|flash player|adobe|acrobat|reader|プラグイン).{0,30}(?:推奨|必要|ダウンロード|入手|インストール|でご覧|以上|以降|最新)",
+        ),
+        (
+            "このサイト 当サイト 本サイト 当ホームページ 本ホームページ このホームページ このページ 当ページ 本ページ 当ブログ このブログ 当ウェブサイト 本ウェブサイト 当店では 当社は 当社では 弊社では",
+            "(?:この|当|本)(?:サイト|ホームページ|ページ|ブログ|ウェブサイト|webサイト|コンテンツ)(?:は|では|の|に|内|で|を|上).{0,50}(?:推奨|リンクフリー|リンクは|広告|アフィリエイト|アソシエイト|プロモーション|プログラム|免責|責任を|著作権|転載|利用規約|ssl|暗号化|最適|閲覧|ご覧|ご利用|先頭|トップ|上部|印刷|シェア|qrコード|お問い?合わ?せ|アクセス解析|内容に(?:つ|関)い?|担当|ブックマーク|お気に入り|評価|感想をお|役に立ち|見つけやすかった)",
+        ),
+        (
+            "ログイン サインイン 会員登録 ユーザー登録 新規登録 無料登録 アカウント パスワード",
+            "(?:ログイン|サインイン|(?:会員|ユーザー|新規|無料)登録|アカウント).{0,20}(?:して(?:ください|下さい)|が必要|はこちら|すると|されていません|をお持ち|お済み|から|限定|のみ|専用|ページ|お願い|状態)|パスワードを(?:お忘れ|忘れ)|まだ会員|会員の方",
+        ),
+        (
+            "プライバシー 利用規約 個人情報 特定商取引 免責",
+            "(?:プライバシーポリシー|利用規約|個人情報(?:保護方針|の取り?扱い)|特定商取引|免責事項).{0,30}(?:同意|ご確認|ご覧|適用|お読み|こちら|について|に基づ|遵守|承諾)",
+        ),
+        (
+            "先頭 ページトップ ページの上 ページ上部 スキップ 本文へ 本文まで 本文です 本文に移動 コンテンツへ コンテンツに ナビゲーション メニューへ",
+            "(?:ページ(?:の)?(?:先頭|トップ|上部?)|先頭|トップ)(?:へ|に)(?:戻る|もどる|移動)|(?:本文|(?:メイン)?コンテンツ|ナビゲーション|メニュー|フッター)(?:へ|に|まで|を)(?:スキップ|移動|ジャンプ|飛)|スキップし(?:て|ます)|ここ(?:から|まで).{0,10}(?:本文|メニュー|ナビゲーション|コンテンツ)(?:です|になります)",
+        ),
+        (
+            "スポンサー 広告 sponsored advertisement アフィリエイト プロモーション",
+            "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|広告|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:この|上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
+        ),
+        (
+            "フォロー チャンネル登録 シェア いいね 拍手 ランキング 読者 応援 購読 ブックマーク メルマガ メールマガジン",
+            "(?:よろしければ|気に入ったら|役に立ったら|面白かったら|よかったら|良かったら|この記事(?:を|が)).{0,30}(?:フォロー|チャンネル登録|シェア|いいね|拍手|クリック|応援|ポチ|購読|ブックマーク)|(?:フォロー|チャンネル登録|読者登録|シェア|ブックマーク|拍手).{0,8}(?:して(?:ね|ください|下さい)|(?:を)?お願い(?:し|いた)|よろしく)|ランキング(?:に|へ)?(?:参加|投票|応援).{0,20}(?:中|して|クリック|お願い)|(?:メルマガ|メールマガジン|最新情報).{0,16}(?:登録|購読|配信|お届け).{0,12}(?:こちら|ください|下さい|受付|中|フォーム|$)",
+        ),
+        (
+            "コメント トラックバック メールアドレス 必須 公開され",
+            "メールアドレスが公開されることは|コメント(?:を)?(?:残す|投稿(?:する|フォーム)?|書き込む|書く|入力)\\W*$|コメント(?:は|を).{0,16}(?:承認|受け付け|ありません|お待ち|ログイン|表示)|(?:この記事|この投稿|このエントリー?)(?:への?|に対する)?(?:の)?(?:コメント|トラックバック)|トラックバック\\s?url|(?:必須項目|入力必須|は必須|欄は必須)|まだコメントは?",
+        ),
+        (
+            "読み込み loading お待ち ページが見つかり not found エラー アクセスが集中 メンテナンス",
+            "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
+        ),
+        (
+            "文字サイズ 文字の大きさ 音声読み上げ 印刷",
+            "文字(?:サイズ|の大きさ)(?:を|の)?(?:変更)?\\s?:?\\s?(?:小|中|大|標準|拡大|縮小|変更|\\s)*$|音声読み?上げ|(?:この|本)(?:ページ|記事)を印刷|印刷用(?:ページ|画面)",
+        ),
+        (
+            "掲載 無断 転載 引用 著作 本記事 当記事 この記事",
+            "(?:掲載|記載|紹介)(?:されて(?:いる|いる)|して(?:いる|おります|います)|の|された|した).{0,16}(?:記事|写真|画像|文章|イラスト|データ|情報|内容|商品|価格).{0,40}(?:無断|禁|転載|著作|保証|責任|異なる|変更|ご了承|時点|当時)|(?:記事|情報|内容|価格|料金)は.{0,24}(?:時点|当時|掲載時|公開時|執筆時|取材時)の(?:もの|情報|内容)",
+        ),
+        (
+            "関連記事 おすすめ記事 あわせて読み こちらの記事 合わせて読み 人気記事 最新記事",
+            "^\\W*(?:関連(?:する)?記事|おすすめ(?:の)?記事|(?:あわ|合わ|併)せて読みたい(?:記事)?|こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|人気(?:の)?記事(?:ランキング)?|最新(?:の)?記事|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
+        ),
+    )
+)
+
+
+class Words(NamedTuple):
+    """Word lists in the form of `key_of`."""
+
+    navigation: frozenset[str]
+    share: frozenset[str]
+
+
+def classify(line: str, words: Words) -> PageLine | None:
+    """What `line` is if it may be boilerplate; lines with sentence marks are left to `notice_of`."""
+    line = line.strip()
+    if not line or len(line) > MAXIMUM_LENGTH or "。" in line:
+        return None
+    if len(line) <= _LONGEST_COMMAND and (found := _command(key_of(line.strip(_AROUND)))):
+        return found
+    if not _GATE.search(line):
+        return _single(key_of(line.strip(_AROUND)), words)
+    folded = " ".join(unicodedata.normalize("NFKC", line).lower().split())
+    for rule in (_footer, _dated, _pages, _tags):
+        if found := rule(folded):
+            return found
+    if any(mark in line for mark in _SENTENCE_MARKS) and not line.endswith(("!", "！")):
+        return _shares(line, words)
+    return _shares(line, words) or _menu(line, words) or _single(key_of(_COUNT.sub("", line).strip(_AROUND)), words)
+
+
+def notice_rules(folded: str) -> list[Callable[[str], re.Match[str] | None]]:
+    """The searches of notices that can hit at all in a text, given in the form of `fold_notice`."""
+    return [pattern.search for signs, pattern in _NOTICES if any(sign in folded for sign in signs)]
+
+
+def fold_notice(text: str) -> str:
+    """Lower case: notices are looked for in the text as it is, and full-width Latin letters are rare in them."""
+    return text.lower()
+
+
+def forbids_copying(line: str) -> bool:
+    """Whether the line is a footer in words: 無断転載を禁じます."""
+    return len(line) <= MAXIMUM_LENGTH // 2 and _FORBIDDEN.search(line) is not None
+
+
+def _command(key: str) -> PageLine | None:
+    """What readers may press, and the titles of blocks beside the text."""
+    if _COMMAND.fullmatch(key):
+        return PageLine("notice", Evidence.STRONG)
+    return PageLine("notice", Evidence.EDGE) if _BLOCK_TITLE.fullmatch(key) else None
+
+
+def _single(key: str, words: Words) -> PageLine | None:
+    if key in words.share and key not in words.navigation:
+        return PageLine("share", Evidence.WEAK)
+    return PageLine("menu", Evidence.WEAK) if key in words.navigation else None
+
+
+def _footer(folded: str) -> PageLine | None:
+    if len(folded) <= MAXIMUM_LENGTH * 3 // 4 and _FOOTER.search(folded):
+        return PageLine("footer", Evidence.STRONG)
+    if forbids_copying(folded):
+        return PageLine("footer", Evidence.STRONG)
+    return PageLine("footer", Evidence.EDGE) if len(folded) <= 40 and _RUN_BY.match(folded) else None
+
+
+def _dated(folded: str) -> PageLine | None:
+    """Dates with labels, times and counters, or counters alone, and nothing else."""
+    if not _DIGIT.search(folded):
+        return None
+    left, dates = _DATE.subn(" ", folded)
+    left, counters = _COUNTER.subn(" ", left)
+    if not dates and not counters:
+        return None
+    left, weekdays = _WEEKDAY.subn(" ", left)
+    left, times = _TIME.subn(" ", left)
+    left, sure = _SURE_LABEL.subn(" ", left)
+    left, labels = _LABEL.subn(" ", left)
+    left, sections = _SECTION.subn(" ", left)
+    if _FILLING.sub("", left):
+        return None
+    if not dates:
+        return PageLine("counter", Evidence.STRONG)
+    if sure or counters:
+        return PageLine("date", Evidence.STRONG)
+    return PageLine("date", Evidence.EDGE if times or labels or sections else Evidence.WEAK)
+
+
+def _pages(folded: str) -> PageLine | None:
+    if _HITS.fullmatch(folded) and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded):
+        return PageLine("pagination", Evidence.STRONG)
+    left, turns = _TURN_PAGE.subn(" ", folded)
+    numbered = _PAGE_NUMBERS.search(left)
+    if not turns and not numbered:
+        return None
+    if _FILLING.sub("", _PAGES_LEFT.sub(" ", left)):
+        return None
+    sure = turns > 1 or numbered or len(_FILLING.sub("", left)) > 0
+    return PageLine("pagination", Evidence.STRONG if sure else Evidence.EDGE)
+
+
+def _tags(folded: str) -> PageLine | None:
+    if len(folded) <= MAXIMUM_LENGTH // 2 and _TAGS.match(folded):
+        return PageLine("tags", Evidence.STRONG)
+    if _MAYBE_TAGS.match(folded) and len(folded) <= MAXIMUM_LENGTH // 2:
+        return PageLine("tags", Evidence.EDGE)
+    if _MONTH.fullmatch(folded):
+        return PageLine("tags", Evidence.WEAK)
+    left, counted = _COUNTED.subn(" ", folded)
+    if counted >= 2:
+        rest = _FILLING.sub("", left)
+        if rest and _LIST_HEAD.fullmatch(rest):
+            return PageLine("tags", Evidence.STRONG)
+        if not rest and counted >= 4:
+            return PageLine("tags", Evidence.EDGE)
+    return None
+
+
+def _shares(line: str, words: Words) -> PageLine | None:
+    """Buttons, with or without their counts."""
+    pieces = _keys(_SEPARATOR.split(line))
+    if not pieces or not all(_is_button(piece, words) or piece.isdigit() for piece in pieces):
+        pieces = _keys(line.split())
+    names = [piece for piece in pieces if not piece.isdigit()]
+    if not names or not all(_is_button(name, words) for name in names):
+        return None
+    if len(names) > 1:
+        return PageLine("share", Evidence.STRONG)
+    return PageLine("share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK)
+
+
+def _is_button(key: str, words: Words) -> bool:
+    return key in words.share or _BUTTON.fullmatch(key) is not None
+
+
+def _menu(line: str, words: Words) -> PageLine | None:
+    if "://" in line:
+        return None  # an address, whose folders are words of menus
+    segments = [segment for segment in _SEPARATOR.split(line.strip("[]［］【】")) if segment.strip(_AROUND)]
+    number = len(segments)
+    keys = _keys(segments)
+    hits = sum(_is_menu_word(key, words) for key in keys)
+    trail = number > 1 and bool(_ONLY_BREADCRUMB.search(line))
+    if keys and keys[0] in _HOME and number > 1 and (trail or (number > 2 and ("/" in line or "／" in line))):
+        return PageLine("breadcrumb", Evidence.STRONG)
+    kind = "breadcrumb" if trail else "menu"
+    if number >= 3:
+        if hits >= 2 and 2 * hits >= number:
+            return PageLine(kind, Evidence.STRONG)
+        if _has_shape(segments):
+            if hits:
+                return PageLine(kind, Evidence.EDGE)
+            if trail and all(len(key) > 1 for key in keys) and "→" not in line and "⇒" not in line:
+                return PageLine(kind, Evidence.EDGE)
+            if ("|" in line or "｜" in line) and not line.startswith(("|", "｜")):
+                return PageLine(kind, Evidence.SHAPE)
+    elif number == 2 and all(key in words.navigation for key in keys):
+        return PageLine(kind, Evidence.EDGE)
+    loose = _keys(_LOOSE.split(line.strip(_AROUND)))
+    hits = sum(_is_menu_word(key, words) for key in loose)
+    if len(loose) >= 3 and 5 * hits >= 3 * len(loose):
+        return PageLine("menu", Evidence.STRONG)
+    if len(loose) == 2 and all(key in words.navigation for key in loose):
+        return PageLine("menu", Evidence.EDGE)
+    return None
+
+
+def _keys(segments: Iterable[str]) -> list[str]:
+    keys = (key_of(_COUNT.sub("", segment.strip()).strip(_AROUND)) for segment in segments)
+    return [key for key in keys if key]
+
+
+def _is_menu_word(key: str, words: Words) -> bool:
+    return key in words.navigation or (len(key) <= _LONGEST_LIKE_MENU and _LIKE_MENU.search(key) is not None)
+
+
+def _has_shape(segments: Sequence[str]) -> bool:
+    """Short segments, mostly Japanese, few hiragana, few numbers."""
+    lengths = sorted(map(len, segments))
+    if lengths[-1] > _LONGEST_SEGMENT or median_low(lengths) > _MEDIAN_SEGMENT:
+        return False
+    if 2 * sum(_JAPANESE.search(segment) is not None for segment in segments) <= len(segments):
+        return False
+    if 2 * sum(_DIGIT.search(segment) is not None for segment in segments) >= len(segments):
+        return False
+    joined = "".join(segments)
+    return len(_HIRAGANA.findall(joined)) <= _HIRAGANA_SHARE * len(joined)
