@@ -60,16 +60,9 @@ class LinesMapper(Mapper):
         for place, line in enumerate(lines):
             if line and len(line) <= longest and "。" not in line and (kind := page_lines.classify(line, self._words)):
                 found[place] = kind
-        folded = page_lines.fold_notice(text)
-        rules = page_lines.notice_rules(folded)
-        forbidding = "禁" in text or "著作権" in text or "無断" in text
-        if not rules and not forbidding:
-            return found
-        for place, line in enumerate(folded.split("\n") if len(folded) == len(text) else map(str.lower, lines)):
-            if place in found and found[place].evidence > Evidence.WEAK or not line or len(line) > longest:
-                continue
-            if any(rule(line) for rule in rules):
-                found[place] = PageLine("notice", Evidence.STRONG)
-            elif forbidding and page_lines.forbids_copying(line):
-                found[place] = PageLine("footer", Evidence.STRONG)
+        if page_lines.may_have_notices(text):
+            for place, line in enumerate(lines):
+                known = found.get(place)
+                if (known is None or known.evidence < Evidence.STRONG) and (notice := page_lines.notice_of(line)):
+                    found[place] = notice
         return found

@@ -6,8 +6,9 @@ stands decides (`preprocessing.mappers.lines`).
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from statistics import median_low
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class PageLine(NamedTuple):
     evidence: Evidence
 
 
+@lru_cache(maxsize=1 << 14)
 def key_of(words: str) -> str:
     """The form in which words are compared: NFKC, lower case, without spaces."""
     return "".join(unicodedata.normalize("NFKC", words).lower().split())
@@ -49,7 +51,9 @@ _SEPARATOR = re.compile(
 )
 _GATE = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•\s・･0-9０-９©＠#＃:：]")
 _ONLY_BREADCRUMB = re.compile(rf"\s*{_BREADCRUMB}\s*")
-_LOOSE = re.compile(r"[\s・･/／|｜、,]+")
+_ONLY_SPACES = re.compile(r"\s*")
+_SPACES = re.compile(r"\s+")
+_LOOSE = re.compile(r"[\s・･/／|｜,]+")
 _AROUND = "[]［］【】<>＜＞«»≪≫「」()（）・■□●○◎▼▲△▽◆◇★☆→←↑↓▶◀►※*+-|｜/／:： \t\u3000"
 _COUNT = re.compile(r"[(（\[]\s*[0-9０-９,]+\s*[)）\]]$")
 _HOME = frozenset("ホーム home トップ top トップページ toppage ホームページ サイトトップ ブログトップ".split())
@@ -88,6 +92,7 @@ _TURN = (
     r"(?:前|次|先|以前|新しい|古い|最新)の?(?:の)?(?:記事|ページ|頁|投稿|エントリー?|日記|話|章|回|月|日|\d+件|号|商品|写真|スレッド)(?:へ|を見る)?"
     r"|前へ|次へ|前に戻る|次に進む|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
 )
+_TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
 _TURN_PAGE = re.compile(_TURN)
 _PAGES_LEFT = re.compile(r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞")
 _HITS = re.compile(
@@ -132,70 +137,38 @@ _FOOTER = re.compile(
     r"©|\(c\)\s?(?:copyright|(?:19|20)\d\d|[a-z]{3}|\S*(?:会社|社|委員会|大学|協会))|copyright\s?(?:©|\(c\)|(?:19|20)\d\d|by\b|:)|^copyrights?\b"
     r"|all\s?rights?\s?reserved|some rights reserved|powered by [a-z]|(?:designed|created|produced) by [a-z]|theme by [a-z]|creative commons|proudly powered"
 )
+_FOOTER_SIGNS = ("©", "(c)", "right", " by ", "powered", "commons")
 _FORBIDDEN = re.compile(
     "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
 )
 _RUN_BY = re.compile(r"(?:運営|運営会社|運営者|発行元?|制作|企画・?制作|サイト管理者?)\s?:\s?\S")
-_NOTICES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (tuple(signs.split()), re.compile(pattern))
-    for signs, pattern in (
-        (
-            "cookie クッキー",
-            "(?:サイト|ページ|サービス|ブラウザ|当社|弊社|ウェブ|web|アプリ|体験|閲覧|広告|解析).*(?:cookie|クッキー)|cookie\\s?(?:を|の|に|ポリシー|について|設定)|(?:cookie|クッキー)(?:の(?:使用|利用|設定|受け入れ)(?:に|を|が))?.*(?:同意|有効|許可|拒否|サイト|ブラウザ)",
-        ),
-        (
-            "javascript java",
-            "java\\s?script.{0,24}(?:有効|無効|オン|オフ|on\\b|off\\b|使用|利用|対応|必要|設定|enable)|(?:有効|オン|on)に.{0,12}java\\s?script",
-        ),
-        (
-            "ブラウザ explorer chrome flash acrobat reader プラグイン",
-            "(?:お使いの|ご利用の|ご使用の|推奨|対応)(?:の)?ブラウザ|ブラウザ.{0,20}(?:対応していません|サポート(?:され|して)|最新|推奨|設定|バージョン|でご覧|戻る)|(?:internet explorer|chrome|flash player|adobe|acrobat|reader|プラグイン).{0,30}(?:推奨|必要|ダウンロード|入手|インストール|でご覧|以上|以降|最新)",
-        ),
-        (
-            "このサイト 当サイト 本サイト 当ホームページ 本ホームページ このホームページ このページ 当ページ 本ページ 当ブログ このブログ 当ウェブサイト 本ウェブサイト 当店では 当社は 当社では 弊社では",
-            "(?:この|当|本)(?:サイト|ホームページ|ページ|ブログ|ウェブサイト|webサイト|コンテンツ)(?:は|では|の|に|内|で|を|上).{0,50}(?:推奨|リンクフリー|リンクは|広告|アフィリエイト|アソシエイト|プロモーション|プログラム|免責|責任を|著作権|転載|利用規約|ssl|暗号化|最適|閲覧|ご覧|ご利用|先頭|トップ|上部|印刷|シェア|qrコード|お問い?合わ?せ|アクセス解析|内容に(?:つ|関)い?|担当|ブックマーク|お気に入り|評価|感想をお|役に立ち|見つけやすかった)",
-        ),
-        (
-            "ログイン サインイン 会員登録 ユーザー登録 新規登録 無料登録 アカウント パスワード",
-            "(?:ログイン|サインイン|(?:会員|ユーザー|新規|無料)登録|アカウント).{0,20}(?:して(?:ください|下さい)|が必要|はこちら|すると|されていません|をお持ち|お済み|から|限定|のみ|専用|ページ|お願い|状態)|パスワードを(?:お忘れ|忘れ)|まだ会員|会員の方",
-        ),
-        (
-            "プライバシー 利用規約 個人情報 特定商取引 免責",
-            "(?:プライバシーポリシー|利用規約|個人情報(?:保護方針|の取り?扱い)|特定商取引|免責事項).{0,30}(?:同意|ご確認|ご覧|適用|お読み|こちら|について|に基づ|遵守|承諾)",
-        ),
-        (
-            "先頭 ページトップ ページの上 ページ上部 スキップ 本文へ 本文まで 本文です 本文に移動 コンテンツへ コンテンツに ナビゲーション メニューへ",
-            "(?:ページ(?:の)?(?:先頭|トップ|上部?)|先頭|トップ)(?:へ|に)(?:戻る|もどる|移動)|(?:本文|(?:メイン)?コンテンツ|ナビゲーション|メニュー|フッター)(?:へ|に|まで|を)(?:スキップ|移動|ジャンプ|飛)|スキップし(?:て|ます)|ここ(?:から|まで).{0,10}(?:本文|メニュー|ナビゲーション|コンテンツ)(?:です|になります)",
-        ),
-        (
-            "スポンサー 広告 sponsored advertisement アフィリエイト プロモーション",
-            "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|広告|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:この|上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
-        ),
-        (
-            "フォロー チャンネル登録 シェア いいね 拍手 ランキング 読者 応援 購読 ブックマーク メルマガ メールマガジン",
-            "(?:よろしければ|気に入ったら|役に立ったら|面白かったら|よかったら|良かったら|この記事(?:を|が)).{0,30}(?:フォロー|チャンネル登録|シェア|いいね|拍手|クリック|応援|ポチ|購読|ブックマーク)|(?:フォロー|チャンネル登録|読者登録|シェア|ブックマーク|拍手).{0,8}(?:して(?:ね|ください|下さい)|(?:を)?お願い(?:し|いた)|よろしく)|ランキング(?:に|へ)?(?:参加|投票|応援).{0,20}(?:中|して|クリック|お願い)|(?:メルマガ|メールマガジン|最新情報).{0,16}(?:登録|購読|配信|お届け).{0,12}(?:こちら|ください|下さい|受付|中|フォーム|$)",
-        ),
-        (
-            "コメント トラックバック メールアドレス 必須 公開され",
-            "メールアドレスが公開されることは|コメント(?:を)?(?:残す|投稿(?:する|フォーム)?|書き込む|書く|入力)\\W*$|コメント(?:は|を).{0,16}(?:承認|受け付け|ありません|お待ち|ログイン|表示)|(?:この記事|この投稿|このエントリー?)(?:への?|に対する)?(?:の)?(?:コメント|トラックバック)|トラックバック\\s?url|(?:必須項目|入力必須|は必須|欄は必須)|まだコメントは?",
-        ),
-        (
-            "読み込み loading お待ち ページが見つかり not found エラー アクセスが集中 メンテナンス",
-            "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
-        ),
-        (
-            "文字サイズ 文字の大きさ 音声読み上げ 印刷",
-            "文字(?:サイズ|の大きさ)(?:を|の)?(?:変更)?\\s?:?\\s?(?:小|中|大|標準|拡大|縮小|変更|\\s)*$|音声読み?上げ|(?:この|本)(?:ページ|記事)を印刷|印刷用(?:ページ|画面)",
-        ),
-        (
-            "掲載 無断 転載 引用 著作 本記事 当記事 この記事",
-            "(?:掲載|記載|紹介)(?:されて(?:いる|いる)|して(?:いる|おります|います)|の|された|した).{0,16}(?:記事|写真|画像|文章|イラスト|データ|情報|内容|商品|価格).{0,40}(?:無断|禁|転載|著作|保証|責任|異なる|変更|ご了承|時点|当時)|(?:記事|情報|内容|価格|料金)は.{0,24}(?:時点|当時|掲載時|公開時|執筆時|取材時)の(?:もの|情報|内容)",
-        ),
-        (
-            "関連記事 おすすめ記事 あわせて読み こちらの記事 合わせて読み 人気記事 最新記事",
-            "^\\W*(?:関連(?:する)?記事|おすすめ(?:の)?記事|(?:あわ|合わ|併)せて読みたい(?:記事)?|こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|人気(?:の)?記事(?:ランキング)?|最新(?:の)?記事|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
-        ),
+_NOTICES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        "(?:サイト|ページ|サービス|ブラウザ|当社|弊社|ウェブ|web|アプリ|体験|閲覧|広告|解析).*(?:cookie|クッキー)|cookie\\s?(?:を|の|に|ポリシー|について|設定)|(?:cookie|クッキー)(?:の(?:使用|利用|設定|受け入れ)(?:に|を|が))?.*(?:同意|有効|許可|拒否|サイト|ブラウザ)",
+        "java\\s?script.{0,24}(?:有効|無効|オン|オフ|on\\b|off\\b|使用|利用|対応|必要|設定|enable)|(?:有効|オン|on)に.{0,12}java\\s?script",
+        "(?:お使いの|ご利用の|ご使用の|推奨|対応)(?:の)?ブラウザ|ブラウザ.{0,20}(?:対応していません|サポート(?:され|して)|最新|推奨|設定|バージョン|でご覧|戻る)|(?:internet explorer|chrome|flash player|adobe|acrobat|reader|プラグイン).{0,30}(?:推奨|必要|ダウンロード|入手|インストール|でご覧|以上|以降|最新)",
+        "(?:この|当|本)(?:サイト|ホームページ|ページ|ブログ|ウェブサイト|webサイト|コンテンツ)(?:は|では|の|に|内|で|を|上).{0,50}(?:推奨|リンクフリー|リンクは|広告|アフィリエイト|アソシエイト|プロモーション|プログラム|免責|責任を|著作権|転載|利用規約|ssl|暗号化|最適|閲覧|ご覧|ご利用|先頭|トップ|上部|印刷|シェア|qrコード|お問い?合わ?せ|アクセス解析|内容に(?:つ|関)い?|担当|ブックマーク|お気に入り|評価|感想をお|役に立ち|見つけやすかった)",
+        "(?:ログイン|サインイン|(?:会員|ユーザー|新規|無料)登録|アカウント).{0,20}(?:して(?:ください|下さい)|が必要|はこちら|すると|されていません|をお持ち|お済み|から|限定|のみ|専用|ページ|お願い|状態)|パスワードを(?:お忘れ|忘れ)|まだ会員|会員の方",
+        "(?:プライバシーポリシー|利用規約|個人情報(?:保護方針|の取り?扱い)|特定商取引|免責事項).{0,30}(?:同意|ご確認|ご覧|適用|お読み|こちら|について|に基づ|遵守|承諾)",
+        "(?:ページ(?:の)?(?:先頭|トップ|上部?)|先頭|トップ)(?:へ|に)(?:戻る|もどる|移動)|(?:本文|(?:メイン)?コンテンツ|ナビゲーション|メニュー|フッター)(?:へ|に|まで|を)(?:スキップ|移動|ジャンプ|飛)|スキップし(?:て|ます)|ここ(?:から|まで).{0,10}(?:本文|メニュー|ナビゲーション|コンテンツ)(?:です|になります)",
+        "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|広告|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:この|上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
+        "(?:よろしければ|気に入ったら|役に立ったら|面白かったら|よかったら|良かったら|この記事(?:を|が)).{0,30}(?:フォロー|チャンネル登録|シェア|いいね|拍手|クリック|応援|ポチ|購読|ブックマーク)|(?:フォロー|チャンネル登録|読者登録|シェア|ブックマーク|拍手).{0,8}(?:して(?:ね|ください|下さい)|(?:を)?お願い(?:し|いた)|よろしく)|ランキング(?:に|へ)?(?:参加|投票|応援).{0,20}(?:中|して|クリック|お願い)|(?:メルマガ|メールマガジン|最新情報).{0,16}(?:登録|購読|配信|お届け).{0,12}(?:こちら|ください|下さい|受付|中|フォーム|$)",
+        "メールアドレスが公開されることは|コメント(?:を)?(?:残す|投稿(?:する|フォーム)?|書き込む|書く|入力)\\W*$|コメント(?:は|を).{0,16}(?:承認|受け付け|ありません|お待ち|ログイン|表示)|(?:この記事|この投稿|このエントリー?)(?:への?|に対する)?(?:の)?(?:コメント|トラックバック)|トラックバック\\s?url|(?:必須項目|入力必須|は必須|欄は必須)|まだコメントは?",
+        "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
+        "文字(?:サイズ|の大きさ)(?:を|の)?(?:変更)?\\s?:?\\s?(?:小|中|大|標準|拡大|縮小|変更|\\s)*$|音声読み?上げ|(?:この|本)(?:ページ|記事)を印刷|印刷用(?:ページ|画面)",
+        "(?:掲載|記載|紹介)(?:されて(?:いる|いる)|して(?:いる|おります|います)|の|された|した).{0,16}(?:記事|写真|画像|文章|イラスト|データ|情報|内容|商品|価格).{0,40}(?:無断|禁|転載|著作|保証|責任|異なる|変更|ご了承|時点|当時)|(?:記事|情報|内容|価格|料金)は.{0,24}(?:時点|当時|掲載時|公開時|執筆時|取材時)の(?:もの|情報|内容)",
+        "^\\W*(?:関連(?:する)?記事|おすすめ(?:の)?記事|(?:あわ|合わ|併)せて読みたい(?:記事)?|こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|人気(?:の)?記事(?:ランキング)?|最新(?:の)?記事|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
     )
+)
+# A line without any of these is no notice. Each begins with a literal, so that `re` skips to the first characters.
+_SIGN = re.compile(
+    "cookie|Cookie|COOKIE|クッキー|javascript|Javascript|JavaScript|Java script|JAVASCRIPT|ブラウザ|Explorer|Chrome|Flash|Adobe"
+    "|Acrobat|プラグイン|サイト|ページ|ブログ|コンテンツ|ログイン|サインイン|登録|アカウント|パスワード|会員の方|プライバシー|規約|個人情報"
+    "|商取引|免責|スキップ|本文へ|本文に|本文ま|本文で|先頭|スポンサー|広告|sponsor|Sponsor|SPONSOR|advert|Advert|ADVERT|アフィリエイト"
+    "|プロモーション|フォロー|チャンネル登|シェア|拍手|ランキング|応援|ポチ|購読|ブックマーク|メルマガ|メールマガジン|最新情報|コメント"
+    "|トラックバック|メールアドレス|必須|読み込|読込|loading|Loading|LOADING|待ちくだ|not found|Not Found|NOT FOUND|文字サイズ"
+    "|文字の大|音声読|印刷|掲載|無断|転載|複製|複写|著作|記事|価格は|料金は"
 )
 
 
@@ -219,19 +192,26 @@ def classify(line: str, words: Words) -> PageLine | None:
     for rule in (_footer, _dated, _pages, _tags):
         if found := rule(folded):
             return found
+    if "、" in line:
+        return None
     if any(mark in line for mark in _SENTENCE_MARKS) and not line.endswith(("!", "！")):
         return _shares(line, words)
     return _shares(line, words) or _menu(line, words) or _single(key_of(_COUNT.sub("", line).strip(_AROUND)), words)
 
 
-def notice_rules(folded: str) -> list[Callable[[str], re.Match[str] | None]]:
-    """The searches of notices that can hit at all in a text, given in the form of `fold_notice`."""
-    return [pattern.search for signs, pattern in _NOTICES if any(sign in folded for sign in signs)]
+def may_have_notices(text: str) -> bool:
+    """Whether `notice_of` can find anything in any line of `text`."""
+    return _SIGN.search(text) is not None
 
 
-def fold_notice(text: str) -> str:
-    """Lower case: notices are looked for in the text as it is, and full-width Latin letters are rare in them."""
-    return text.lower()
+def notice_of(line: str) -> PageLine | None:
+    """What `line` is if it says something about the page: sentences are allowed."""
+    if not line or len(line) > MAXIMUM_LENGTH or not _SIGN.search(line):
+        return None
+    folded = line.strip().lower()
+    if any(notice.search(folded) for notice in _NOTICES):
+        return PageLine("notice", Evidence.STRONG)
+    return PageLine("footer", Evidence.STRONG) if forbids_copying(folded) else None
 
 
 def forbids_copying(line: str) -> bool:
@@ -253,9 +233,8 @@ def _single(key: str, words: Words) -> PageLine | None:
 
 
 def _footer(folded: str) -> PageLine | None:
-    if len(folded) <= MAXIMUM_LENGTH * 3 // 4 and _FOOTER.search(folded):
-        return PageLine("footer", Evidence.STRONG)
-    if forbids_copying(folded):
+    signed = any(sign in folded for sign in _FOOTER_SIGNS)
+    if signed and len(folded) <= MAXIMUM_LENGTH * 3 // 4 and _FOOTER.search(folded):
         return PageLine("footer", Evidence.STRONG)
     return PageLine("footer", Evidence.EDGE) if len(folded) <= 40 and _RUN_BY.match(folded) else None
 
@@ -285,6 +264,8 @@ def _dated(folded: str) -> PageLine | None:
 def _pages(folded: str) -> PageLine | None:
     if _HITS.fullmatch(folded) and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded):
         return PageLine("pagination", Evidence.STRONG)
+    if not any(sign in folded for sign in _TURN_SIGNS):
+        return None
     left, turns = _TURN_PAGE.subn(" ", folded)
     numbered = _PAGE_NUMBERS.search(left)
     if not turns and not numbered:
@@ -302,6 +283,8 @@ def _tags(folded: str) -> PageLine | None:
         return PageLine("tags", Evidence.EDGE)
     if _MONTH.fullmatch(folded):
         return PageLine("tags", Evidence.WEAK)
+    if folded.count("(") < 2:
+        return None
     left, counted = _COUNTED.subn(" ", folded)
     if counted >= 2:
         rest = _FILLING.sub("", left)
@@ -314,11 +297,14 @@ def _tags(folded: str) -> PageLine | None:
 
 def _shares(line: str, words: Words) -> PageLine | None:
     """Buttons, with or without their counts."""
-    pieces = _keys(_SEPARATOR.split(line))
-    if not pieces or not all(_is_button(piece, words) or piece.isdigit() for piece in pieces):
-        pieces = _keys(line.split())
-    names = [piece for piece in pieces if not piece.isdigit()]
-    if not names or not all(_is_button(name, words) for name in names):
+    for pattern in (_SEPARATOR, _SPACES):
+        pieces = [piece for piece in pattern.split(line) if piece.strip(_AROUND)]
+        if all(_is_button(key, words) or key.isdigit() for key in map(_key, pieces)):
+            break
+    else:
+        return None
+    names = [key for key in map(_key, pieces) if not key.isdigit()]
+    if not names:
         return None
     if len(names) > 1:
         return PageLine("share", Evidence.STRONG)
@@ -335,6 +321,7 @@ def _menu(line: str, words: Words) -> PageLine | None:
     segments = [segment for segment in _SEPARATOR.split(line.strip("[]［］【】")) if segment.strip(_AROUND)]
     number = len(segments)
     keys = _keys(segments)
+    sure = sum(key in words.navigation for key in keys)
     hits = sum(_is_menu_word(key, words) for key in keys)
     trail = number > 1 and bool(_ONLY_BREADCRUMB.search(line))
     if keys and keys[0] in _HOME and number > 1 and (trail or (number > 2 and ("/" in line or "／" in line))):
@@ -344,7 +331,8 @@ def _menu(line: str, words: Words) -> PageLine | None:
         if hits >= 2 and 2 * hits >= number:
             return PageLine(kind, Evidence.STRONG)
         if _has_shape(segments):
-            if hits:
+            # Verses and tables are also divided by spaces, and their words may look like those of menus.
+            if sure or (hits and not _ONLY_SPACES.fullmatch("".join(_SEPARATOR.findall(line)))):
                 return PageLine(kind, Evidence.EDGE)
             if trail and all(len(key) > 1 for key in keys) and "→" not in line and "⇒" not in line:
                 return PageLine(kind, Evidence.EDGE)
@@ -353,6 +341,8 @@ def _menu(line: str, words: Words) -> PageLine | None:
     elif number == 2 and all(key in words.navigation for key in keys):
         return PageLine(kind, Evidence.EDGE)
     loose = _keys(_LOOSE.split(line.strip(_AROUND)))
+    if len(loose) < 2:
+        return None
     hits = sum(_is_menu_word(key, words) for key in loose)
     if len(loose) >= 3 and 5 * hits >= 3 * len(loose):
         return PageLine("menu", Evidence.STRONG)
@@ -361,13 +351,17 @@ def _menu(line: str, words: Words) -> PageLine | None:
     return None
 
 
+def _key(segment: str) -> str:
+    """The word of a segment: without its count and the marks around it."""
+    return key_of(_COUNT.sub("", segment.strip()).strip(_AROUND))
+
+
 def _keys(segments: Iterable[str]) -> list[str]:
-    keys = (key_of(_COUNT.sub("", segment.strip()).strip(_AROUND)) for segment in segments)
-    return [key for key in keys if key]
+    return [key for key in map(_key, segments) if key]
 
 
 def _is_menu_word(key: str, words: Words) -> bool:
-    return key in words.navigation or (len(key) <= _LONGEST_LIKE_MENU and _LIKE_MENU.search(key) is not None)
+    return key in words.navigation or (1 < len(key) <= _LONGEST_LIKE_MENU and _LIKE_MENU.search(key) is not None)
 
 
 def _has_shape(segments: Sequence[str]) -> bool:
