@@ -13,6 +13,7 @@ _DISGUISED = re.compile(
 _SIGNS = ("@", "＠", "★", "☆", "◎", "●", "at]", "at)", "AT]", "AT)", "アット", "あっと")
 """Without any of these the pattern cannot match, but for rare mixtures of width and case."""
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]*\Z")
+_BEFORE_AT = re.compile(r"[A-Za-z0-9._%+\-Ａ-Ｚａ-ｚ０-９．＿％＋－]")
 _DOT = r"(?:\.|[\[(](?:dot|ドット)[\])])"
 _DOMAIN = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{{0,61}}[A-Za-z0-9])?{_DOT}){{1,8}}([A-Za-z]{{2,24}})")
 _FILE_ENDINGS = frozenset("png jpg jpeg gif svg webp bmp css js html htm php py txt pdf zip".split())
@@ -42,10 +43,10 @@ def find_mail(text: str, kinds: Collection[str], disguised: bool) -> Iterator[Fo
 
 
 def _mail(text: str, at: re.Match[str], plain: bool) -> Found | None:
-    before = text[max(0, at.start() - _LONGEST_LOCAL) : at.start()].translate(_ASCII)
-    # The character next to @ first: most have no address there.
-    if not before or not (before[-1].isascii() and (before[-1].isalnum() or before[-1] in "._%+-")):
+    # The character before @ first: most have no address there.
+    if not _BEFORE_AT.match(text, at.start() - 1 if at.start() else len(text)):
         return None
+    before = text[max(0, at.start() - _LONGEST_LOCAL) : at.start()].translate(_ASCII)
     domain = _DOMAIN.match(text[at.end() : at.end() + _LONGEST_DOMAIN].translate(_ASCII))
     if domain is None:
         return None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cached_property
+from itertools import compress
 
 from pydantic import NonNegativeInt
 
@@ -43,26 +44,26 @@ class LinesMapper(Mapper):
     def map(self, document: Document, tally: Counter[str]) -> str:
         lines = document.view.lines
         found = self._candidates(document.text, lines)
-        if not found:
-            return document.text
-        removed = removed_lines(lines, found, self.edge_lines)
+        removed = removed_lines(lines, found, self.edge_lines) if any(found) else []
         if not removed:
             return document.text
+        kept = bytearray(b"\1") * len(lines)
         for place in removed:
-            tally[found[place].kind] += 1
+            kept[place] = 0
             tally["characters"] += len(lines[place])
-        return "\n".join([line for place, line in enumerate(lines) if place not in removed])
+        tally.update(line.kind for line, keep in zip(found, kept, strict=True) if line is not None and not keep)
+        return "\n".join(compress(lines, kept))
 
-    def _candidates(self, text: str, lines: list[str]) -> dict[int, PageLine]:
-        """Place of a line -> what it may be."""
-        longest = page_lines.MAXIMUM_LENGTH
-        found: dict[int, PageLine] = {}
-        for place, line in enumerate(lines):
-            if line and len(line) <= longest and "。" not in line and (kind := page_lines.classify(line, self._words)):
-                found[place] = kind
+    def _candidates(self, text: str, lines: list[str]) -> list[PageLine | None]:
+        """What each line may be."""
+        longest, words = page_lines.MAXIMUM_LENGTH, self._words
+        found = [
+            page_lines.classify(line, words) if line and len(line) <= longest and "。" not in line else None
+            for line in lines
+        ]
         if page_lines.may_have_notices(text):
             for place, line in enumerate(lines):
-                known = found.get(place)
+                known = found[place]
                 if (known is None or known.evidence < Evidence.STRONG) and (notice := page_lines.notice_of(line)):
                     found[place] = notice
         return found

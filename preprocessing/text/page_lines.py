@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import median_low
 from typing import NamedTuple
 
@@ -37,6 +37,12 @@ class PageLine(NamedTuple):
     evidence: Evidence
 
 
+@cache
+def _line(kind: str, evidence: Evidence) -> PageLine:
+    """One object for all lines alike: hostile texts have millions."""
+    return PageLine(kind, evidence)
+
+
 @lru_cache(maxsize=1 << 14)
 def key_of(words: str) -> str:
     """The form in which words are compared: NFKC, lower case, without spaces."""
@@ -57,12 +63,13 @@ _LOOSE = re.compile(r"[\s・･/／|｜,]+")
 _AROUND = "[]［］【】<>＜＞«»≪≫「」()（）・■□●○◎▼▲△▽◆◇★☆→←↑↓▶◀►※*+-|｜/／:： \t\u3000"
 _COUNT = re.compile(r"[(（\[]\s*[0-9０-９,]+\s*[)）\]]$")
 _HOME = frozenset("ホーム home トップ top トップページ toppage ホームページ サイトトップ ブログトップ".split())
-_LIKE_MENU = re.compile(
-    "(?:一覧|案内|情報|紹介|概要|お?問い?合わ?せ|お知らせ|規約|方針|ポリシー|マップ|フォーム|リンク集?|検索|登録|ログイン"
-    "|ダウンロード|カート|ランキング|サイト|ブログ|ニュース|トピックス|ギャラリー|ショップ|ガイド|カレンダー|プラン|事例|実績"
-    "|の声|の方へ|皆様へ|はこちら|へ戻る|に戻る|を見る|を読む|について|質問|コーナー|窓口|サービス|センター|ページ|掲示板"
-    "|コラム|レポート|特集|セミナー|イベント|キャンペーン|スケジュール|プロフィール|バックナンバー|アーカイブス?|カテゴリー?)$"
+_LIKE_MENU = tuple(
+    "一覧 案内 情報 紹介 概要 お問い合わせ お問合せ 問い合わせ 問合せ お知らせ 規約 方針 ポリシー マップ フォーム リンク リンク集 検索 登録"
+    " ログイン ダウンロード カート ランキング サイト ブログ ニュース トピックス ギャラリー ショップ ガイド カレンダー プラン 事例 実績 の声"
+    " の方へ 皆様へ はこちら へ戻る に戻る を見る を読む について 質問 コーナー 窓口 サービス センター ページ 掲示板 コラム レポート 特集"
+    " セミナー イベント キャンペーン スケジュール プロフィール バックナンバー アーカイブ アーカイブス カテゴリ カテゴリー".split()
 )
+"""Endings of words that menus have."""
 _JAPANESE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff]")
 _HIRAGANA = re.compile("[\u3041-\u3096]")
 _DIGIT = re.compile("[0-9０-９]")
@@ -84,7 +91,7 @@ _SURE_LABEL = re.compile(
 _LABEL = re.compile(r"(?:公開|作成|登録|記入|発行|発信|編集)(?:日時|年月日|日)|published|date")
 _COUNTER = re.compile(
     r"(?:コメント|コメント数|トラックバック|tb|閲覧数?|アクセス数?|再生数?|views?|pv|いいね!?|comments?|trackbacks?|拍手|ナイス!?|カテゴリー?|感想)"
-    r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]*\s?\)?\s?(?:件|回|pv|人|拍手)?|\d+\s?(?:件のコメント|コメント|comments?|views?|pv|件のトラックバック)"
+    r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]{0,9}\s?\)?\s?(?:件|回|pv|人|拍手)?|(?<!\d)\d{1,7}\s?(?:件のコメント|コメント|comments?|views?|pv|件のトラックバック)"
 )
 _SECTION = re.compile(r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}")
 _FILLING = re.compile(r"[\s|/:,;()\[\]<>【】「」・.~+#*=◆■●▼▲★☆-]+")
@@ -99,7 +106,8 @@ _HITS = re.compile(
     r"(?:検索結果\s?:?\s?)?(?:全|約)?\s?\d[\d,]*\s?件(?:中|の?うち)?[\s:、,]*(?:\d[\d,]*(?:件目)?\s?[~-]\s?\d[\d,]*\s?件?目?)?\s?(?:を?表示(?:中|しています)?|が?(?:該当|ヒット|見つかりました))?"
     r"|\d[\d,]*\s?[~-]\s?\d[\d,]*\s?件?目?\s?(?:/|of|\()\s?(?:全)?\d[\d,]*\s?件?\)?(?:を?表示)?|(?:page|ページ)\s?:?\s?\d+\s?(?:/|of)\s?\d+(?:ページ)?|\d+\s?/\s?\d+\s?(?:page|ページ)s?"
 )
-_PAGE_NUMBERS = re.compile(r"(?:[\[(]?\d{1,4}[\])]?[\s|・]*){2,}(?:\.{2,3}|…)[\s|]*\d+")
+_LONGEST_HITS = 60
+_PAGE_NUMBERS = re.compile(r"(?:[\[(]?\b\d{1,4}\b[\])]?[\s|・]+){2,}(?:\.{2,3}|…)[\s|]*\d+")
 _TAGS = re.compile(r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:")
 _MAYBE_TAGS = re.compile(r"(?:ジャンル|テーマ|分類|キーワード|関連キーワード|関連ワード)\s?:|#[^\s#]+(?:[\s,]+#[^\s#]+)+$")
 _COUNTED = re.compile(r"[^\s()\d][^\s()]{0,19}\s?\(\d{1,5}\)")
@@ -128,7 +136,7 @@ _COMMAND = re.compile(
 _BLOCK_TITLE = re.compile(
     "(?:最近|最新|新着|人気|おすすめ|オススメ|関連|過去|注目|話題|よく読まれている|あわせて読みたい|読まれている|似た)の?(?:する)?"
     "(?:記事|投稿|コメント|エントリー?|トラックバック|ニュース|動画|ページ|キーワード|タグ|ランキング|商品|コンテンツ|リンク|ワード)(?:一覧|ランキング)?"
-    "|トラックバック|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
+    "|トラックバック|広告|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
 )
 
 # ---- footers and notices ---------------------------------------------------------------------------------------------
@@ -152,7 +160,7 @@ _NOTICES = tuple(
         "(?:ログイン|サインイン|(?:会員|ユーザー|新規|無料)登録|アカウント).{0,20}(?:して(?:ください|下さい)|が必要|はこちら|すると|されていません|をお持ち|お済み|から|限定|のみ|専用|ページ|お願い|状態)|パスワードを(?:お忘れ|忘れ)|まだ会員|会員の方",
         "(?:プライバシーポリシー|利用規約|個人情報(?:保護方針|の取り?扱い)|特定商取引|免責事項).{0,30}(?:同意|ご確認|ご覧|適用|お読み|こちら|について|に基づ|遵守|承諾)",
         "(?:ページ(?:の)?(?:先頭|トップ|上部?)|先頭|トップ)(?:へ|に)(?:戻る|もどる|移動)|(?:本文|(?:メイン)?コンテンツ|ナビゲーション|メニュー|フッター)(?:へ|に|まで|を)(?:スキップ|移動|ジャンプ|飛)|スキップし(?:て|ます)|ここ(?:から|まで).{0,10}(?:本文|メニュー|ナビゲーション|コンテンツ)(?:です|になります)",
-        "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|広告|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:この|上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
+        "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
         "(?:よろしければ|気に入ったら|役に立ったら|面白かったら|よかったら|良かったら|この記事(?:を|が)).{0,30}(?:フォロー|チャンネル登録|シェア|いいね|拍手|クリック|応援|ポチ|購読|ブックマーク)|(?:フォロー|チャンネル登録|読者登録|シェア|ブックマーク|拍手).{0,8}(?:して(?:ね|ください|下さい)|(?:を)?お願い(?:し|いた)|よろしく)|ランキング(?:に|へ)?(?:参加|投票|応援).{0,20}(?:中|して|クリック|お願い)|(?:メルマガ|メールマガジン|最新情報).{0,16}(?:登録|購読|配信|お届け).{0,12}(?:こちら|ください|下さい|受付|中|フォーム|$)",
         "メールアドレスが公開されることは|コメント(?:を)?(?:残す|投稿(?:する|フォーム)?|書き込む|書く|入力)\\W*$|コメント(?:は|を).{0,16}(?:承認|受け付け|ありません|お待ち|ログイン|表示)|(?:この記事|この投稿|このエントリー?)(?:への?|に対する)?(?:の)?(?:コメント|トラックバック)|トラックバック\\s?url|(?:必須項目|入力必須|は必須|欄は必須)|まだコメントは?",
         "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
@@ -182,12 +190,12 @@ class Words(NamedTuple):
 def classify(line: str, words: Words) -> PageLine | None:
     """What `line` is if it may be boilerplate; lines with sentence marks are left to `notice_of`."""
     line = line.strip()
-    if not line or len(line) > MAXIMUM_LENGTH or "。" in line:
+    if not line or len(line) > MAXIMUM_LENGTH or "。" in line or (line[0] == "「" and line[-1] == "」"):
         return None
     if len(line) <= _LONGEST_COMMAND and (found := _command(key_of(line.strip(_AROUND)))):
         return found
     if not _GATE.search(line):
-        return _single(key_of(line.strip(_AROUND)), words)
+        return _single(_key(line), words)
     folded = " ".join(unicodedata.normalize("NFKC", line).lower().split())
     for rule in (_footer, _dated, _pages, _tags):
         if found := rule(folded):
@@ -196,7 +204,7 @@ def classify(line: str, words: Words) -> PageLine | None:
         return None
     if any(mark in line for mark in _SENTENCE_MARKS) and not line.endswith(("!", "！")):
         return _shares(line, words)
-    return _shares(line, words) or _menu(line, words) or _single(key_of(_COUNT.sub("", line).strip(_AROUND)), words)
+    return _shares(line, words) or _menu(line, words) or _single(_key(line), words)
 
 
 def may_have_notices(text: str) -> bool:
@@ -210,8 +218,8 @@ def notice_of(line: str) -> PageLine | None:
         return None
     folded = line.strip().lower()
     if any(notice.search(folded) for notice in _NOTICES):
-        return PageLine("notice", Evidence.STRONG)
-    return PageLine("footer", Evidence.STRONG) if forbids_copying(folded) else None
+        return _line("notice", Evidence.STRONG)
+    return _line("footer", Evidence.STRONG) if forbids_copying(folded) else None
 
 
 def forbids_copying(line: str) -> bool:
@@ -222,21 +230,21 @@ def forbids_copying(line: str) -> bool:
 def _command(key: str) -> PageLine | None:
     """What readers may press, and the titles of blocks beside the text."""
     if _COMMAND.fullmatch(key):
-        return PageLine("notice", Evidence.STRONG)
-    return PageLine("notice", Evidence.EDGE) if _BLOCK_TITLE.fullmatch(key) else None
+        return _line("notice", Evidence.STRONG)
+    return _line("notice", Evidence.EDGE) if _BLOCK_TITLE.fullmatch(key) else None
 
 
 def _single(key: str, words: Words) -> PageLine | None:
     if key in words.share and key not in words.navigation:
-        return PageLine("share", Evidence.WEAK)
-    return PageLine("menu", Evidence.WEAK) if key in words.navigation else None
+        return _line("share", Evidence.WEAK)
+    return _line("menu", Evidence.WEAK) if key in words.navigation else None
 
 
 def _footer(folded: str) -> PageLine | None:
     signed = any(sign in folded for sign in _FOOTER_SIGNS)
     if signed and len(folded) <= MAXIMUM_LENGTH * 3 // 4 and _FOOTER.search(folded):
-        return PageLine("footer", Evidence.STRONG)
-    return PageLine("footer", Evidence.EDGE) if len(folded) <= 40 and _RUN_BY.match(folded) else None
+        return _line("footer", Evidence.STRONG)
+    return _line("footer", Evidence.EDGE) if len(folded) <= 40 and _RUN_BY.match(folded) else None
 
 
 def _dated(folded: str) -> PageLine | None:
@@ -255,15 +263,15 @@ def _dated(folded: str) -> PageLine | None:
     if _FILLING.sub("", left):
         return None
     if not dates:
-        return PageLine("counter", Evidence.STRONG)
+        return _line("counter", Evidence.STRONG)
     if sure or counters:
-        return PageLine("date", Evidence.STRONG)
-    return PageLine("date", Evidence.EDGE if times or labels or sections else Evidence.WEAK)
+        return _line("date", Evidence.STRONG)
+    return _line("date", Evidence.EDGE if times or labels or sections else Evidence.WEAK)
 
 
 def _pages(folded: str) -> PageLine | None:
-    if _HITS.fullmatch(folded) and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded):
-        return PageLine("pagination", Evidence.STRONG)
+    if len(folded) <= _LONGEST_HITS and _HITS.fullmatch(folded) and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded):
+        return _line("pagination", Evidence.STRONG)
     if not any(sign in folded for sign in _TURN_SIGNS):
         return None
     left, turns = _TURN_PAGE.subn(" ", folded)
@@ -273,31 +281,34 @@ def _pages(folded: str) -> PageLine | None:
     if _FILLING.sub("", _PAGES_LEFT.sub(" ", left)):
         return None
     sure = turns > 1 or numbered or len(_FILLING.sub("", left)) > 0
-    return PageLine("pagination", Evidence.STRONG if sure else Evidence.EDGE)
+    return _line("pagination", Evidence.STRONG if sure else Evidence.EDGE)
 
 
 def _tags(folded: str) -> PageLine | None:
     if len(folded) <= MAXIMUM_LENGTH // 2 and _TAGS.match(folded):
-        return PageLine("tags", Evidence.STRONG)
+        return _line("tags", Evidence.STRONG)
     if _MAYBE_TAGS.match(folded) and len(folded) <= MAXIMUM_LENGTH // 2:
-        return PageLine("tags", Evidence.EDGE)
+        return _line("tags", Evidence.EDGE)
     if _MONTH.fullmatch(folded):
-        return PageLine("tags", Evidence.WEAK)
+        return _line("tags", Evidence.WEAK)
     if folded.count("(") < 2:
         return None
     left, counted = _COUNTED.subn(" ", folded)
     if counted >= 2:
         rest = _FILLING.sub("", left)
         if rest and _LIST_HEAD.fullmatch(rest):
-            return PageLine("tags", Evidence.STRONG)
+            return _line("tags", Evidence.STRONG)
         if not rest and counted >= 4:
-            return PageLine("tags", Evidence.EDGE)
+            return _line("tags", Evidence.EDGE)
     return None
 
 
 def _shares(line: str, words: Words) -> PageLine | None:
     """Buttons, with or without their counts."""
     for pattern in (_SEPARATOR, _SPACES):
+        first = _key(pattern.split(line, maxsplit=1)[0])
+        if not (first.isdigit() or _is_button(first, words)):
+            continue
         pieces = [piece for piece in pattern.split(line) if piece.strip(_AROUND)]
         if all(_is_button(key, words) or key.isdigit() for key in map(_key, pieces)):
             break
@@ -307,8 +318,8 @@ def _shares(line: str, words: Words) -> PageLine | None:
     if not names:
         return None
     if len(names) > 1:
-        return PageLine("share", Evidence.STRONG)
-    return PageLine("share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK)
+        return _line("share", Evidence.STRONG)
+    return _line("share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK)
 
 
 def _is_button(key: str, words: Words) -> bool:
@@ -325,35 +336,38 @@ def _menu(line: str, words: Words) -> PageLine | None:
     hits = sum(_is_menu_word(key, words) for key in keys)
     trail = number > 1 and bool(_ONLY_BREADCRUMB.search(line))
     if keys and keys[0] in _HOME and number > 1 and (trail or (number > 2 and ("/" in line or "／" in line))):
-        return PageLine("breadcrumb", Evidence.STRONG)
+        return _line("breadcrumb", Evidence.STRONG)
     kind = "breadcrumb" if trail else "menu"
     if number >= 3:
         if hits >= 2 and 2 * hits >= number:
-            return PageLine(kind, Evidence.STRONG)
+            return _line(kind, Evidence.STRONG)
         if _has_shape(segments):
             # Verses and tables are also divided by spaces, and their words may look like those of menus.
             if sure or (hits and not _ONLY_SPACES.fullmatch("".join(_SEPARATOR.findall(line)))):
-                return PageLine(kind, Evidence.EDGE)
+                return _line(kind, Evidence.EDGE)
             if trail and all(len(key) > 1 for key in keys) and "→" not in line and "⇒" not in line:
-                return PageLine(kind, Evidence.EDGE)
+                return _line(kind, Evidence.EDGE)
             if ("|" in line or "｜" in line) and not line.startswith(("|", "｜")):
-                return PageLine(kind, Evidence.SHAPE)
+                return _line(kind, Evidence.SHAPE)
     elif number == 2 and all(key in words.navigation for key in keys):
-        return PageLine(kind, Evidence.EDGE)
+        return _line(kind, Evidence.EDGE)
     loose = _keys(_LOOSE.split(line.strip(_AROUND)))
-    if len(loose) < 2:
+    if len(loose) < 2 or len(loose) == number:
         return None
     hits = sum(_is_menu_word(key, words) for key in loose)
     if len(loose) >= 3 and 5 * hits >= 3 * len(loose):
-        return PageLine("menu", Evidence.STRONG)
+        return _line("menu", Evidence.STRONG)
     if len(loose) == 2 and all(key in words.navigation for key in loose):
-        return PageLine("menu", Evidence.EDGE)
+        return _line("menu", Evidence.EDGE)
     return None
 
 
 def _key(segment: str) -> str:
     """The word of a segment: without its count and the marks around it."""
-    return key_of(_COUNT.sub("", segment.strip()).strip(_AROUND))
+    segment = segment.strip()
+    if segment.endswith((")", "）", "]", "］")):
+        segment = _COUNT.sub("", segment)
+    return key_of(segment.strip(_AROUND))
 
 
 def _keys(segments: Iterable[str]) -> list[str]:
@@ -361,7 +375,7 @@ def _keys(segments: Iterable[str]) -> list[str]:
 
 
 def _is_menu_word(key: str, words: Words) -> bool:
-    return key in words.navigation or (1 < len(key) <= _LONGEST_LIKE_MENU and _LIKE_MENU.search(key) is not None)
+    return key in words.navigation or (1 < len(key) <= _LONGEST_LIKE_MENU and key.endswith(_LIKE_MENU))
 
 
 def _has_shape(segments: Sequence[str]) -> bool:
