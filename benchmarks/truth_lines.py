@@ -45,9 +45,7 @@ def pairs(folder: Path) -> Iterator[tuple[Answer, Document]]:
             raw = RawFile("sample", file, None, file, decompressed(stream, file, 200.0))
             records = list(readers[file.partition("/")[0]].read(raw))
         yield from (
-            (answer, record)
-            for answer, record in zip(expected, records, strict=True)
-            if isinstance(record, Document)
+            (answer, record) for answer, record in zip(expected, records, strict=True) if isinstance(record, Document)
         )
 
 
@@ -60,7 +58,9 @@ def line_rows(documents: list[tuple[Answer, Document]], before: list[Any], show:
         text = document.text
         if answer["expected"] == "reject":
             continue
-        kinds = {defect["line"].strip(): defect["kind"] for defect in answer["defects"] if defect["type"] == "boilerplate"}
+        kinds = {
+            defect["line"].strip(): defect["kind"] for defect in answer["defects"] if defect["type"] == "boilerplate"
+        }
         if before:
             kinds = {_mapped(before, line).strip(): kind for line, kind in kinds.items()}
             text = _mapped(before, text)

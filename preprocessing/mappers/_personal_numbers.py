@@ -92,6 +92,7 @@ _IP_WORD = _words("IP|アドレス|ホスト|host|接続元|アクセス元|リ�
 _NOT_IP_WORD = _words("ver|バージョン|版|release|リリース")
 _ACCOUNT_WORD = _words("口座|普通預金|当座預金|普通|当座")
 _PASSPORT_WORD = _words("旅券|パスポート|passport")
+_NAME_END = re.compile(r"[0-9A-Za-z_=&?#%~@$]\Z|[A-Za-z]/\Z")
 _NEAR = 20
 
 
@@ -141,8 +142,7 @@ class _Number:
 
     def is_part_of_a_name(self) -> bool:
         """Whether letters or an address go on into the number: ab0901234567, ?id=0901234567, T1234567890123."""
-        last = self.before[-1:]
-        return last.isascii() and (last.isalnum() or last in "_/=&?#%~@$") if last else False
+        return _NAME_END.search(self.before) is not None
 
 
 def _international(number: _Number) -> str | None:

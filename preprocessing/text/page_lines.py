@@ -84,7 +84,9 @@ _DATE = re.compile(
     r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{1,2},? (?:19|20)\d\d"
 )
 _TIME = re.compile(r"t?\d{1,2}(?::\d{2}){1,2}|(?:午前|午後)?\d{1,2}時(?:\d{1,2}分)?|[ap]\.?m\.?|jst|z\b|\+09:?00")
-_WEEKDAY = re.compile(r"\(\s?(?:[日月火水木金土](?:曜日?)?|sun|mon|tue|wed|thu|fri|sat)[・祝]*\s?\)|[日月火水木金土]曜日?")
+_WEEKDAY = re.compile(
+    r"\(\s?(?:[日月火水木金土](?:曜日?)?|sun|mon|tue|wed|thu|fri|sat)[・祝]*\s?\)|[日月火水木金土]曜日?"
+)
 _SURE_LABEL = re.compile(
     r"(?:最終|記事)?(?:更新|投稿|掲載|配信|アップ)(?:日時|年月日|日|時間|時刻)?|last\s?(?:updated?|modified)|updated?|posted(?: on| at)?"
 )
@@ -93,7 +95,9 @@ _COUNTER = re.compile(
     r"(?:コメント|コメント数|トラックバック|tb|閲覧数?|アクセス数?|再生数?|views?|pv|いいね!?|comments?|trackbacks?|拍手|ナイス!?|カテゴリー?|感想)"
     r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]{0,9}\s?\)?\s?(?:件|回|pv|人|拍手)?|(?<!\d)\d{1,7}\s?(?:件のコメント|コメント|comments?|views?|pv|件のトラックバック)"
 )
-_SECTION = re.compile(r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}")
+_SECTION = re.compile(
+    r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}"
+)
 _FILLING = re.compile(r"[\s|/:,;()\[\]<>【】「」・.~+#*=◆■●▼▲★☆-]+")
 _TURN = (
     r"(?:前|次|先|以前|新しい|古い|最新)の?(?:の)?(?:記事|ページ|頁|投稿|エントリー?|日記|話|章|回|月|日|\d+件|号|商品|写真|スレッド)(?:へ|を見る)?"
@@ -101,17 +105,25 @@ _TURN = (
 )
 _TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
 _TURN_PAGE = re.compile(_TURN)
-_PAGES_LEFT = re.compile(r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞")
+_PAGES_LEFT = re.compile(
+    r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞"
+)
 _HITS = re.compile(
     r"(?:検索結果\s?:?\s?)?(?:全|約)?\s?\d[\d,]*\s?件(?:中|の?うち)?[\s:、,]*(?:\d[\d,]*(?:件目)?\s?[~-]\s?\d[\d,]*\s?件?目?)?\s?(?:を?表示(?:中|しています)?|が?(?:該当|ヒット|見つかりました))?"
     r"|\d[\d,]*\s?[~-]\s?\d[\d,]*\s?件?目?\s?(?:/|of|\()\s?(?:全)?\d[\d,]*\s?件?\)?(?:を?表示)?|(?:page|ページ)\s?:?\s?\d+\s?(?:/|of)\s?\d+(?:ページ)?|\d+\s?/\s?\d+\s?(?:page|ページ)s?"
 )
 _LONGEST_HITS = 60
 _PAGE_NUMBERS = re.compile(r"(?:[\[(]?\b\d{1,4}\b[\])]?[\s|・]+){2,}(?:\.{2,3}|…)[\s|]*\d+")
-_TAGS = re.compile(r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:")
-_MAYBE_TAGS = re.compile(r"(?:ジャンル|テーマ|分類|キーワード|関連キーワード|関連ワード)\s?:|#[^\s#]+(?:[\s,]+#[^\s#]+)+$")
+_TAGS = re.compile(
+    r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:"
+)
+_MAYBE_TAGS = re.compile(
+    r"(?:ジャンル|テーマ|分類|キーワード|関連キーワード|関連ワード)\s?:|#[^\s#]+(?:[\s,]+#[^\s#]+)+$"
+)
 _COUNTED = re.compile(r"[^\s()\d][^\s()]{0,19}\s?\(\d{1,5}\)")
-_LIST_HEAD = re.compile(r"(?:カテゴリー?|タグ|アーカイブ|月別|最近|記事|ジャンル|ブランド|メーカー|地域|エリア|絞り込み)\S{0,8}")
+_LIST_HEAD = re.compile(
+    r"(?:カテゴリー?|タグ|アーカイブ|月別|最近|記事|ジャンル|ブランド|メーカー|地域|エリア|絞り込み)\S{0,8}"
+)
 _MONTH = re.compile(r"(?:19|20)\d\d\s?[年/.-]\s?\d{1,2}月?\s?(?:\(\d+\))?")
 
 # ---- buttons, on the form of `key_of` --------------------------------------------------------------------------------
@@ -136,7 +148,7 @@ _COMMAND = re.compile(
 _BLOCK_TITLE = re.compile(
     "(?:最近|最新|新着|人気|おすすめ|オススメ|関連|過去|注目|話題|よく読まれている|あわせて読みたい|読まれている|似た)の?(?:する)?"
     "(?:記事|投稿|コメント|エントリー?|トラックバック|ニュース|動画|ページ|キーワード|タグ|ランキング|商品|コンテンツ|リンク|ワード)(?:一覧|ランキング)?"
-    "|トラックバック|広告|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
+    "|(?:あわ|合わ|併)せて読みたい(?:記事)?|トラックバック|広告|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
 )
 
 # ---- footers and notices ---------------------------------------------------------------------------------------------
@@ -166,7 +178,7 @@ _NOTICES = tuple(
         "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
         "文字(?:サイズ|の大きさ)(?:を|の)?(?:変更)?\\s?:?\\s?(?:小|中|大|標準|拡大|縮小|変更|\\s)*$|音声読み?上げ|(?:この|本)(?:ページ|記事)を印刷|印刷用(?:ページ|画面)",
         "(?:掲載|記載|紹介)(?:されて(?:いる|いる)|して(?:いる|おります|います)|の|された|した).{0,16}(?:記事|写真|画像|文章|イラスト|データ|情報|内容|商品|価格).{0,40}(?:無断|禁|転載|著作|保証|責任|異なる|変更|ご了承|時点|当時)|(?:記事|情報|内容|価格|料金)は.{0,24}(?:時点|当時|掲載時|公開時|執筆時|取材時)の(?:もの|情報|内容)",
-        "^\\W*(?:関連(?:する)?記事|おすすめ(?:の)?記事|(?:あわ|合わ|併)せて読みたい(?:記事)?|こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|人気(?:の)?記事(?:ランキング)?|最新(?:の)?記事|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
+        "^\\W*(?:こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
     )
 )
 # A line without any of these is no notice. Each begins with a literal, so that `re` skips to the first characters.
@@ -217,9 +229,9 @@ def notice_of(line: str) -> PageLine | None:
     if not line or len(line) > MAXIMUM_LENGTH or not _SIGN.search(line):
         return None
     folded = line.strip().lower()
-    if any(notice.search(folded) for notice in _NOTICES):
-        return _line("notice", Evidence.STRONG)
-    return _line("footer", Evidence.STRONG) if forbids_copying(folded) else None
+    if forbids_copying(folded):
+        return _line("footer", Evidence.STRONG)
+    return _line("notice", Evidence.STRONG) if any(notice.search(folded) for notice in _NOTICES) else None
 
 
 def forbids_copying(line: str) -> bool:
@@ -270,7 +282,11 @@ def _dated(folded: str) -> PageLine | None:
 
 
 def _pages(folded: str) -> PageLine | None:
-    if len(folded) <= _LONGEST_HITS and _HITS.fullmatch(folded) and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded):
+    if (
+        len(folded) <= _LONGEST_HITS
+        and _HITS.fullmatch(folded)
+        and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded)
+    ):
         return _line("pagination", Evidence.STRONG)
     if not any(sign in folded for sign in _TURN_SIGNS):
         return None
