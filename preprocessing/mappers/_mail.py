@@ -16,9 +16,9 @@ _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]*\Z")
 _BEFORE_AT = re.compile(r"[A-Za-z0-9._%+\-Ａ-Ｚａ-ｚ０-９．＿％＋－]")
 _DOT = r"(?:\.|[\[(](?:dot|ドット)[\])])"
 _DOMAIN = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{{0,61}}[A-Za-z0-9])?{_DOT}){{1,8}}([A-Za-z]{{2,24}})")
-_FILE_ENDINGS = frozenset("png jpg jpeg gif svg webp bmp css js html htm php py txt pdf zip".split())
-_USUAL_ENDINGS = frozenset(
-    "com net org jp info biz edu gov io me tv cc cn kr tw uk us eu de fr asia xyz site online work tokyo dev app".split()
+_FILE_ENDINGS = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html", "htm", "php", "py", "pdf"))
+_USUAL_ENDINGS = re.compile(
+    "com|net|org|jp|info|biz|edu|gov|io|me|tv|cc|cn|kr|tw|uk|us|eu|de|fr|asia|xyz|site|work|tokyo|dev"
 )
 _NAME = re.compile(r"[A-Za-z0-9_]{2,30}(?![A-Za-z0-9_.])")
 _LINE_ID = re.compile(
@@ -51,7 +51,7 @@ def _mail(text: str, at: re.Match[str], plain: bool) -> Found | None:
     if domain is None:
         return None
     ending = domain[1].lower()
-    if ending in _FILE_ENDINGS or not (plain or ending in _USUAL_ENDINGS):
+    if ending in _FILE_ENDINGS or not (plain or _USUAL_ENDINGS.fullmatch(ending)):
         return None
     local = _LOCAL.search(before)
     name = local[0].lstrip("._%+-") if local else ""

@@ -10,15 +10,15 @@ from preprocessing.document import Document
 from preprocessing.mappers._runs import removed_lines
 from preprocessing.step import Mapper
 from preprocessing.text import page_lines
-from preprocessing.text.page_lines import Evidence, PageLine
-from preprocessing.text.word_lists import own_list, read_words, word_list_problems
+from preprocessing.text.page_lines import Evidence, PageLine, PageWords
+from preprocessing.text.word_lists import own_list, word_list_problems
 
 
 class LinesMapper(Mapper):
     """Removes such lines; docs/normalisation.md has the rules. Tallies lines by kind, and their `characters`.
 
     Kinds: menu, breadcrumb, date, counter, share, pagination, tags, notice, footer. Stands before `whitespace`, which
-    turns the U+3000 between menu words into ordinary spaces. Only lines that could be boilerplate are looked at closely.
+    turns the U+3000 between menu words into ordinary spaces. Only lines that may be boilerplate are looked at closely.
     """
 
     edge_lines: NonNegativeInt = 15
@@ -29,7 +29,7 @@ class LinesMapper(Mapper):
     """File of the words on buttons for sharing; null takes a list of our own."""
 
     def files(self) -> tuple[str, ...]:
-        return (self.navigation_words or own_list("navigation"), self.share_words or own_list("share"))
+        return (*self._chosen(), *PageWords.files())
 
     def problems(self) -> list[str]:
         return [
@@ -37,9 +37,12 @@ class LinesMapper(Mapper):
             *word_list_problems("share_words", self.share_words),
         ]
 
+    def _chosen(self) -> tuple[str, str]:
+        return self.navigation_words or own_list("navigation"), self.share_words or own_list("share")
+
     @cached_property
-    def _words(self) -> page_lines.Words:
-        return page_lines.Words(*(frozenset(map(page_lines.key_of, read_words(path))) for path in self.files()))
+    def _words(self) -> PageWords:
+        return PageWords.read(*self._chosen())
 
     def map(self, document: Document, tally: Counter[str]) -> str:
         lines = document.view.lines
@@ -61,9 +64,11 @@ class LinesMapper(Mapper):
             page_lines.classify(line, words) if line and len(line) <= longest and "。" not in line else None
             for line in lines
         ]
-        if page_lines.may_have_notices(text):
+        if page_lines.may_have_notices(text, words):
             for place, line in enumerate(lines):
                 known = found[place]
-                if (known is None or known.evidence < Evidence.STRONG) and (notice := page_lines.notice_of(line)):
+                if (known is None or known.evidence < Evidence.STRONG) and (
+                    notice := page_lines.notice_of(line, words)
+                ):
                     found[place] = notice
         return found

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Literal, get_args
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from preprocessing.document import Document
 from preprocessing.mappers._mail import find_mail
@@ -35,7 +35,7 @@ class PersonalDataMapper(Mapper):
     """Not by default: toll_free (numbers of businesses), line_id, account_name (@names)."""
     disguised_mail: bool = True
     """Also addresses with ★, [at] or (アット) for @."""
-    placeholders: dict[str, str] = {}
+    placeholders: dict[str, str] = Field(default_factory=dict)
     """Kind -> what stands in its place; others get their name in angle brackets, e.g. <phone>."""
 
     @field_validator("kinds", mode="before")

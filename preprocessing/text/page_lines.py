@@ -12,6 +12,8 @@ from functools import cache, lru_cache
 from statistics import median_low
 from typing import NamedTuple
 
+from preprocessing.text.word_lists import own_list, read_words
+
 MAXIMUM_LENGTH = 200
 """Characters of the longest line that is looked at."""
 _SENTENCE_MARKS = "。！？!?"
@@ -55,21 +57,14 @@ _BREADCRUMB = "[>＞»›→▶►⇒≫]"
 _SEPARATOR = re.compile(
     rf"\s*(?:{_BREADCRUMB}|[|｜¦│┃/／•]|::|：：)\s*|[\t\u3000]+|[ \u00a0]{{2,}}|\s[-‐‑–—―−－ー・･·:*]+(?:\s+|$)"
 )
-_GATE = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•\s・･0-9０-９©＠#＃:：]")
+_GATE = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•\s・･0-9０-９©＠#＃:：前次]")
 _ONLY_BREADCRUMB = re.compile(rf"\s*{_BREADCRUMB}\s*")
 _ONLY_SPACES = re.compile(r"\s*")
 _SPACES = re.compile(r"\s+")
 _LOOSE = re.compile(r"[\s・･/／|｜,]+")
 _AROUND = "[]［］【】<>＜＞«»≪≫「」()（）・■□●○◎▼▲△▽◆◇★☆→←↑↓▶◀►※*+-|｜/／:： \t\u3000"
 _COUNT = re.compile(r"[(（\[]\s*[0-9０-９,]+\s*[)）\]]$")
-_HOME = frozenset("ホーム home トップ top トップページ toppage ホームページ サイトトップ ブログトップ".split())
-_LIKE_MENU = tuple(
-    "一覧 案内 情報 紹介 概要 お問い合わせ お問合せ 問い合わせ 問合せ お知らせ 規約 方針 ポリシー マップ フォーム リンク リンク集 検索 登録"
-    " ログイン ダウンロード カート ランキング サイト ブログ ニュース トピックス ギャラリー ショップ ガイド カレンダー プラン 事例 実績 の声"
-    " の方へ 皆様へ はこちら へ戻る に戻る を見る を読む について 質問 コーナー 窓口 サービス センター ページ 掲示板 コラム レポート 特集"
-    " セミナー イベント キャンペーン スケジュール プロフィール バックナンバー アーカイブ アーカイブス カテゴリ カテゴリー".split()
-)
-"""Endings of words that menus have."""
+_HOME = frozenset(("ホーム", "home", "トップ", "top", "トップページ", "toppage", "ホームページ", "ブログトップ"))
 _JAPANESE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff]")
 _HIRAGANA = re.compile("[\u3041-\u3096]")
 _DIGIT = re.compile("[0-9０-９]")
@@ -93,7 +88,8 @@ _SURE_LABEL = re.compile(
 _LABEL = re.compile(r"(?:公開|作成|登録|記入|発行|発信|編集)(?:日時|年月日|日)|published|date")
 _COUNTER = re.compile(
     r"(?:コメント|コメント数|トラックバック|tb|閲覧数?|アクセス数?|再生数?|views?|pv|いいね!?|comments?|trackbacks?|拍手|ナイス!?|カテゴリー?|感想)"
-    r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]{0,9}\s?\)?\s?(?:件|回|pv|人|拍手)?|(?<!\d)\d{1,7}\s?(?:件のコメント|コメント|comments?|views?|pv|件のトラックバック)"
+    r"\s?(?:数|\((?=\D*\d))?\s?[:(]?\s?\d[\d,]{0,9}\s?\)?\s?(?:件|回|pv|人|拍手)?|(?<!\d)\d{1,7}\s?(?:件のコメント"
+    r"|コメント|comments?|views?|pv|件のトラックバック)"
 )
 _SECTION = re.compile(
     r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}"
@@ -106,11 +102,15 @@ _TURN = (
 _TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
 _TURN_PAGE = re.compile(_TURN)
 _PAGES_LEFT = re.compile(
-    r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞"
+    r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top"
+    r"|メイン|main|戻る|…|«|»|‹|›|←|→|≪|≫|＜|＞"
 )
 _HITS = re.compile(
-    r"(?:検索結果\s?:?\s?)?(?:全|約)?\s?\d[\d,]*\s?件(?:中|の?うち)?[\s:、,]*(?:\d[\d,]*(?:件目)?\s?[~-]\s?\d[\d,]*\s?件?目?)?\s?(?:を?表示(?:中|しています)?|が?(?:該当|ヒット|見つかりました))?"
-    r"|\d[\d,]*\s?[~-]\s?\d[\d,]*\s?件?目?\s?(?:/|of|\()\s?(?:全)?\d[\d,]*\s?件?\)?(?:を?表示)?|(?:page|ページ)\s?:?\s?\d+\s?(?:/|of)\s?\d+(?:ページ)?|\d+\s?/\s?\d+\s?(?:page|ページ)s?"
+    r"(?:検索結果\s?:?\s?)?(?:全|約)?\s?\d[\d,]*\s?件(?:中"
+    r"|の?うち)?[\s:、,]*(?:\d[\d,]*(?:件目)?\s?[~-]\s?\d[\d,]*\s?件?目?)?\s?(?:を?表示(?:中|しています)?|が?(?:該当|ヒット"
+    r"|見つかりました))?"
+    r"|\d[\d,]*\s?[~-]\s?\d[\d,]*\s?件?目?\s?(?:/|of|\()\s?(?:全)?\d[\d,]*\s?件?\)?(?:を?表示)?|(?:page"
+    r"|ページ)\s?:?\s?\d+\s?(?:/|of)\s?\d+(?:ページ)?|\d+\s?/\s?\d+\s?(?:page|ページ)s?"
 )
 _LONGEST_HITS = 60
 _PAGE_NUMBERS = re.compile(r"(?:[\[(]?\b\d{1,4}\b[\])]?[\s|・]+){2,}(?:\.{2,3}|…)[\s|]*\d+")
@@ -136,75 +136,62 @@ _BUTTON = re.compile(
     rf"(?:{_BUTTON_NOUN})(?:する|します|をコピー(?:する)?|コピー|(?:に|へ)(?:追加|登録|保存|送る)(?:する)?|で(?:送る|知らせる)|ボタン|を(?:見る|書く))?"
     r"|.{1,12}で(?:シェア|共有|送る|フォロー|ツイート|つぶやく|教える)(?:する)?"
 )
-_COMMAND = re.compile(
-    "(?:もっと|続き|この続き|全文|詳細|詳しく|一覧|すべて|全て|さらに|記事)(?:を|は|の)?(?:記事を|投稿を|一覧を)?(?:見る|みる|読む|よむ|表示(?:する)?|確認する|表示する)"
-    "|(?:前|次|元|トップ|ホーム|メイン|一覧|先頭|最初|記事一覧|目次|home|top|検索結果|ブログ)?の?(?:ページ|画面|一覧|記事)?(?:へ|に)(?:戻る|もどる|進む|移動(?:する)?)"
-    "|(?:メニュー|検索(?:窓|欄)?|ナビ(?:ゲーション)?|サイドバー|目次|ウ[ィイ]ンドウ|この画面|画面|パネル|広告)を?(?:開く|閉じる|表示|非表示|開閉)(?:する)?"
-    "|文字(?:サイズ)?を(?:大きく|小さく|拡大|縮小|元に|標準に)(?:する|戻す)?|(?:読み?込み|ロード|通信|送信|検索)中(?:です)?[.…]*"
-    "|(?:この|こちらの)(?:記事|ページ|情報|回答|動画|内容|コンテンツ)は.{0,4}(?:役に?立ち|参考になり|いかが).{0,8}"
-    "|(?:動画|画像|音声|地図|広告|ファイル|ページ|コンテンツ|この動画|この画像|コメント)(?:を|が|は)(?:再生|表示|読み?込|取得|開く?|投稿).{0,6}(?:できません|できませんでした|ません)"
-    "|(?:今すぐ|無料で)?(?:会員|新規|無料|読者|ユーザー)登録(?:する|はこちら)|ログインする|(?:今すぐ)?(?:ダウンロード|購入|申し込む|予約)する?はこちら"
-)
-_BLOCK_TITLE = re.compile(
-    "(?:最近|最新|新着|人気|おすすめ|オススメ|関連|過去|注目|話題|よく読まれている|あわせて読みたい|読まれている|似た)の?(?:する)?"
-    "(?:記事|投稿|コメント|エントリー?|トラックバック|ニュース|動画|ページ|キーワード|タグ|ランキング|商品|コンテンツ|リンク|ワード)(?:一覧|ランキング)?"
-    "|(?:あわ|合わ|併)せて読みたい(?:記事)?|トラックバック|広告|閉じる|pagetop|backtotop|スポンサー(?:ド)?リンク|sponsoredlinks?|スキップ"
-)
 
 # ---- footers and notices ---------------------------------------------------------------------------------------------
 
 _FOOTER = re.compile(
-    r"©|\(c\)\s?(?:copyright|(?:19|20)\d\d|[a-z]{3}|\S*(?:会社|社|委員会|大学|協会))|copyright\s?(?:©|\(c\)|(?:19|20)\d\d|by\b|:)|^copyrights?\b"
-    r"|all\s?rights?\s?reserved|some rights reserved|powered by [a-z]|(?:designed|created|produced) by [a-z]|theme by [a-z]|creative commons|proudly powered"
+    r"©|\(c\)\s?(?:copyright|(?:19|20)\d\d|[a-z]{3}|\S*(?:会社|社|委員会|大学|協会))|copyright\s?(?:©|\(c\)|(?:19"
+    r"|20)\d\d|by\b|:)|^copyrights?\b"
+    r"|all\s?rights?\s?reserved|some rights reserved|powered by [a-z]|(?:designed|created"
+    r"|produced) by [a-z]|theme by [a-z]|creative commons|proudly powered"
 )
 _FOOTER_SIGNS = ("©", "(c)", "right", " by ", "powered", "commons")
 _FORBIDDEN = re.compile(
-    "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
+    "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製"
+    "|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
 )
 _RUN_BY = re.compile(r"(?:運営|運営会社|運営者|発行元?|制作|企画・?制作|サイト管理者?)\s?:\s?\S")
-_NOTICES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        "(?:サイト|ページ|サービス|ブラウザ|当社|弊社|ウェブ|web|アプリ|体験|閲覧|広告|解析).*(?:cookie|クッキー)|cookie\\s?(?:を|の|に|ポリシー|について|設定)|(?:cookie|クッキー)(?:の(?:使用|利用|設定|受け入れ)(?:に|を|が))?.*(?:同意|有効|許可|拒否|サイト|ブラウザ)",
-        "java\\s?script.{0,24}(?:有効|無効|オン|オフ|on\\b|off\\b|使用|利用|対応|必要|設定|enable)|(?:有効|オン|on)に.{0,12}java\\s?script",
-        "(?:お使いの|ご利用の|ご使用の|推奨|対応)(?:の)?ブラウザ|ブラウザ.{0,20}(?:対応していません|サポート(?:され|して)|最新|推奨|設定|バージョン|でご覧|戻る)|(?:internet explorer|chrome|flash player|adobe|acrobat|reader|プラグイン).{0,30}(?:推奨|必要|ダウンロード|入手|インストール|でご覧|以上|以降|最新)",
-        "(?:この|当|本)(?:サイト|ホームページ|ページ|ブログ|ウェブサイト|webサイト|コンテンツ)(?:は|では|の|に|内|で|を|上).{0,50}(?:推奨|リンクフリー|リンクは|広告|アフィリエイト|アソシエイト|プロモーション|プログラム|免責|責任を|著作権|転載|利用規約|ssl|暗号化|最適|閲覧|ご覧|ご利用|先頭|トップ|上部|印刷|シェア|qrコード|お問い?合わ?せ|アクセス解析|内容に(?:つ|関)い?|担当|ブックマーク|お気に入り|評価|感想をお|役に立ち|見つけやすかった)",
-        "(?:ログイン|サインイン|(?:会員|ユーザー|新規|無料)登録|アカウント).{0,20}(?:して(?:ください|下さい)|が必要|はこちら|すると|されていません|をお持ち|お済み|から|限定|のみ|専用|ページ|お願い|状態)|パスワードを(?:お忘れ|忘れ)|まだ会員|会員の方",
-        "(?:プライバシーポリシー|利用規約|個人情報(?:保護方針|の取り?扱い)|特定商取引|免責事項).{0,30}(?:同意|ご確認|ご覧|適用|お読み|こちら|について|に基づ|遵守|承諾)",
-        "(?:ページ(?:の)?(?:先頭|トップ|上部?)|先頭|トップ)(?:へ|に)(?:戻る|もどる|移動)|(?:本文|(?:メイン)?コンテンツ|ナビゲーション|メニュー|フッター)(?:へ|に|まで|を)(?:スキップ|移動|ジャンプ|飛)|スキップし(?:て|ます)|ここ(?:から|まで).{0,10}(?:本文|メニュー|ナビゲーション|コンテンツ)(?:です|になります)",
-        "^\\W*(?:スポンサー(?:ド|)\\s?リンク|スポンサー|sponsored\\s?links?|advertisements?|sponsored)\\W*$|(?:上記の|以下の|下記の)広告は|広告(?:を|が)(?:表示|掲載|含(?:み|んで))|(?:記事|ページ|サイト|コンテンツ)(?:に)?は.{0,20}(?:広告|プロモーション|アフィリエイト)|\\d+日以上(?:更新|記事)|広告の後|の下に広告",
-        "(?:よろしければ|気に入ったら|役に立ったら|面白かったら|よかったら|良かったら|この記事(?:を|が)).{0,30}(?:フォロー|チャンネル登録|シェア|いいね|拍手|クリック|応援|ポチ|購読|ブックマーク)|(?:フォロー|チャンネル登録|読者登録|シェア|ブックマーク|拍手).{0,8}(?:して(?:ね|ください|下さい)|(?:を)?お願い(?:し|いた)|よろしく)|ランキング(?:に|へ)?(?:参加|投票|応援).{0,20}(?:中|して|クリック|お願い)|(?:メルマガ|メールマガジン|最新情報).{0,16}(?:登録|購読|配信|お届け).{0,12}(?:こちら|ください|下さい|受付|中|フォーム|$)",
-        "メールアドレスが公開されることは|コメント(?:を)?(?:残す|投稿(?:する|フォーム)?|書き込む|書く|入力)\\W*$|コメント(?:は|を).{0,16}(?:承認|受け付け|ありません|お待ち|ログイン|表示)|(?:この記事|この投稿|このエントリー?)(?:への?|に対する)?(?:の)?(?:コメント|トラックバック)|トラックバック\\s?url|(?:必須項目|入力必須|は必須|欄は必須)|まだコメントは?",
-        "^\\W*(?:読み込み中|now loading|loading|しばらくお待ちください)\\W*$|(?:お探しの|指定された|ご指定の)ページ(?:は|が)|ページが見つかりません|404\\W{0,3}not found",
-        "文字(?:サイズ|の大きさ)(?:を|の)?(?:変更)?\\s?:?\\s?(?:小|中|大|標準|拡大|縮小|変更|\\s)*$|音声読み?上げ|(?:この|本)(?:ページ|記事)を印刷|印刷用(?:ページ|画面)",
-        "(?:掲載|記載|紹介)(?:されて(?:いる|いる)|して(?:いる|おります|います)|の|された|した).{0,16}(?:記事|写真|画像|文章|イラスト|データ|情報|内容|商品|価格).{0,40}(?:無断|禁|転載|著作|保証|責任|異なる|変更|ご了承|時点|当時)|(?:記事|情報|内容|価格|料金)は.{0,24}(?:時点|当時|掲載時|公開時|執筆時|取材時)の(?:もの|情報|内容)",
-        "^\\W*(?:こちらの記事も(?:おすすめ|読まれています|どうぞ|人気).{0,6}|この記事を(?:読んだ|見た)(?:人|方).{0,20})\\W*$",
-    )
-)
-# A line without any of these is no notice. Each begins with a literal, so that `re` skips to the first characters.
-_SIGN = re.compile(
-    "cookie|Cookie|COOKIE|クッキー|javascript|Javascript|JavaScript|Java script|JAVASCRIPT|ブラウザ|Explorer|Chrome|Flash|Adobe"
-    "|Acrobat|プラグイン|サイト|ページ|ブログ|コンテンツ|ログイン|サインイン|登録|アカウント|パスワード|会員の方|プライバシー|規約|個人情報"
-    "|商取引|免責|スキップ|本文へ|本文に|本文ま|本文で|先頭|スポンサー|広告|sponsor|Sponsor|SPONSOR|advert|Advert|ADVERT|アフィリエイト"
-    "|プロモーション|フォロー|チャンネル登|シェア|拍手|ランキング|応援|ポチ|購読|ブックマーク|メルマガ|メールマガジン|最新情報|コメント"
-    "|トラックバック|メールアドレス|必須|読み込|読込|loading|Loading|LOADING|待ちくだ|not found|Not Found|NOT FOUND|文字サイズ"
-    "|文字の大|音声読|印刷|掲載|無断|転載|複製|複写|著作|記事|価格は|料金は"
-)
 
 
-class Words(NamedTuple):
-    """Word lists in the form of `key_of`."""
+class PageWords(NamedTuple):
+    """Word lists and lists of regular expressions that decide what belongs to a page."""
 
     navigation: frozenset[str]
+    """Words of menus, in the form of `key_of`."""
     share: frozenset[str]
+    """Words on buttons for sharing, in the form of `key_of`."""
+    menu_endings: tuple[str, ...]
+    commands: re.Pattern[str]
+    block_titles: re.Pattern[str]
+    notices: re.Pattern[str]
+    notice_signs: re.Pattern[str]
+
+    @classmethod
+    def read(cls, navigation: str, share: str) -> "PageWords":
+        """The two lists of these paths, and the others of our own."""
+        return cls(
+            frozenset(map(key_of, read_words(navigation))),
+            frozenset(map(key_of, read_words(share))),
+            tuple(read_words(own_list("menu_endings"))),
+            re.compile("|".join(read_words(own_list("commands")))),
+            re.compile("|".join(read_words(own_list("block_titles")))),
+            re.compile("|".join(read_words(own_list("notices")))),
+            # Each begins with a literal, so that `re` skips to their first characters.
+            re.compile("|".join(map(re.escape, read_words(own_list("notice_signs"))))),
+        )
+
+    @staticmethod
+    def files() -> tuple[str, ...]:
+        """Our own lists but the two that have a choice."""
+        return tuple(map(own_list, ("menu_endings", "commands", "block_titles", "notices", "notice_signs")))
 
 
-def classify(line: str, words: Words) -> PageLine | None:
+def classify(line: str, words: PageWords) -> PageLine | None:
     """What `line` is if it may be boilerplate; lines with sentence marks are left to `notice_of`."""
     line = line.strip()
     if not line or len(line) > MAXIMUM_LENGTH or "。" in line or (line[0] == "「" and line[-1] == "」"):
         return None
-    if len(line) <= _LONGEST_COMMAND and (found := _command(key_of(line.strip(_AROUND)))):
+    if len(line) <= _LONGEST_COMMAND and (found := _command(key_of(line.strip(_AROUND)), words)):
         return found
     if not _GATE.search(line):
         return _single(_key(line), words)
@@ -219,19 +206,19 @@ def classify(line: str, words: Words) -> PageLine | None:
     return _shares(line, words) or _menu(line, words) or _single(_key(line), words)
 
 
-def may_have_notices(text: str) -> bool:
+def may_have_notices(text: str, words: PageWords) -> bool:
     """Whether `notice_of` can find anything in any line of `text`."""
-    return _SIGN.search(text) is not None
+    return words.notice_signs.search(text) is not None
 
 
-def notice_of(line: str) -> PageLine | None:
+def notice_of(line: str, words: PageWords) -> PageLine | None:
     """What `line` is if it says something about the page: sentences are allowed."""
-    if not line or len(line) > MAXIMUM_LENGTH or not _SIGN.search(line):
+    if not line or len(line) > MAXIMUM_LENGTH or not words.notice_signs.search(line):
         return None
     folded = line.strip().lower()
     if forbids_copying(folded):
         return _line("footer", Evidence.STRONG)
-    return _line("notice", Evidence.STRONG) if any(notice.search(folded) for notice in _NOTICES) else None
+    return _line("notice", Evidence.STRONG) if words.notices.search(folded) else None
 
 
 def forbids_copying(line: str) -> bool:
@@ -239,14 +226,14 @@ def forbids_copying(line: str) -> bool:
     return len(line) <= MAXIMUM_LENGTH // 2 and _FORBIDDEN.search(line) is not None
 
 
-def _command(key: str) -> PageLine | None:
+def _command(key: str, words: PageWords) -> PageLine | None:
     """What readers may press, and the titles of blocks beside the text."""
-    if _COMMAND.fullmatch(key):
+    if words.commands.fullmatch(key):
         return _line("notice", Evidence.STRONG)
-    return _line("notice", Evidence.EDGE) if _BLOCK_TITLE.fullmatch(key) else None
+    return _line("notice", Evidence.EDGE) if words.block_titles.fullmatch(key) else None
 
 
-def _single(key: str, words: Words) -> PageLine | None:
+def _single(key: str, words: PageWords) -> PageLine | None:
     if key in words.share and key not in words.navigation:
         return _line("share", Evidence.WEAK)
     return _line("menu", Evidence.WEAK) if key in words.navigation else None
@@ -267,7 +254,7 @@ def _dated(folded: str) -> PageLine | None:
     left, counters = _COUNTER.subn(" ", left)
     if not dates and not counters:
         return None
-    left, weekdays = _WEEKDAY.subn(" ", left)
+    left = _WEEKDAY.sub(" ", left)
     left, times = _TIME.subn(" ", left)
     left, sure = _SURE_LABEL.subn(" ", left)
     left, labels = _LABEL.subn(" ", left)
@@ -319,7 +306,7 @@ def _tags(folded: str) -> PageLine | None:
     return None
 
 
-def _shares(line: str, words: Words) -> PageLine | None:
+def _shares(line: str, words: PageWords) -> PageLine | None:
     """Buttons, with or without their counts."""
     for pattern in (_SEPARATOR, _SPACES):
         first = _key(pattern.split(line, maxsplit=1)[0])
@@ -338,11 +325,11 @@ def _shares(line: str, words: Words) -> PageLine | None:
     return _line("share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK)
 
 
-def _is_button(key: str, words: Words) -> bool:
+def _is_button(key: str, words: PageWords) -> bool:
     return key in words.share or _BUTTON.fullmatch(key) is not None
 
 
-def _menu(line: str, words: Words) -> PageLine | None:
+def _menu(line: str, words: PageWords) -> PageLine | None:
     if "://" in line:
         return None  # an address, whose folders are words of menus
     segments = [segment for segment in _SEPARATOR.split(line.strip("[]［］【】")) if segment.strip(_AROUND)]
@@ -390,8 +377,8 @@ def _keys(segments: Iterable[str]) -> list[str]:
     return [key for key in map(_key, segments) if key]
 
 
-def _is_menu_word(key: str, words: Words) -> bool:
-    return key in words.navigation or (1 < len(key) <= _LONGEST_LIKE_MENU and key.endswith(_LIKE_MENU))
+def _is_menu_word(key: str, words: PageWords) -> bool:
+    return key in words.navigation or (1 < len(key) <= _LONGEST_LIKE_MENU and key.endswith(words.menu_endings))
 
 
 def _has_shape(segments: Sequence[str]) -> bool:
