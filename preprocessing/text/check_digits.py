@@ -19,6 +19,6 @@ def is_luhn(digits: str) -> bool:
 
 
 def is_corporate_number(digits: str) -> bool:
-    """Whether the first of 13 digits is the check digit: 9 - (sum of the others, weights 1 and 2 from the right, mod 9)."""
+    """Whether the first of 13 digits is the check digit: 9 - (the others, weights 1 and 2 from the right, mod 9)."""
     total = sum(int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits[1:])))
     return int(digits[0]) == 9 - total % 9

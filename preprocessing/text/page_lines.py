@@ -71,6 +71,7 @@ _DIGIT = re.compile("[0-9０-９]")
 _LONGEST_SEGMENT, _MEDIAN_SEGMENT, _HIRAGANA_SHARE = 24, 12, 0.35
 _LONGEST_LIKE_MENU = 14
 _LONGEST_COMMAND = 24
+_LONGEST_SURE_NOTICE = 60
 
 # ---- dates, counters, pages, tags (on NFKC text in lower case) ------------------------------------------------------
 
@@ -83,7 +84,8 @@ _WEEKDAY = re.compile(
     r"\(\s?(?:[日月火水木金土](?:曜日?)?|sun|mon|tue|wed|thu|fri|sat)[・祝]*\s?\)|[日月火水木金土]曜日?"
 )
 _SURE_LABEL = re.compile(
-    r"(?:最終|記事)?(?:更新|投稿|掲載|配信|アップ)(?:日時|年月日|日|時間|時刻)?|last\s?(?:updated?|modified)|updated?|posted(?: on| at)?"
+    r"(?:最終|記事)?(?:更新|投稿|掲載|配信|アップ)(?:日時|年月日|日|時間|時刻)?"
+    r"|last\s?(?:updated?|modified)|updated?|posted(?: on| at)?"
 )
 _LABEL = re.compile(r"(?:公開|作成|登録|記入|発行|発信|編集)(?:日時|年月日|日)|published|date")
 _COUNTER = re.compile(
@@ -92,12 +94,15 @@ _COUNTER = re.compile(
     r"|コメント|comments?|views?|pv|件のトラックバック)"
 )
 _SECTION = re.compile(
-    r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}"
+    r"(?:カテゴリー?|category|ジャンル|テーマ|分類|タグ|tags?|投稿者|書いた人|ライター"
+    r"|posted by|by|author|文責)\s?:?\s?[^\s|:]{1,20}"
 )
 _FILLING = re.compile(r"[\s|/:,;()\[\]<>【】「」・.~+#*=◆■●▼▲★☆-]+")
 _TURN = (
-    r"(?:前|次|先|以前|新しい|古い|最新)の?(?:の)?(?:記事|ページ|頁|投稿|エントリー?|日記|話|章|回|月|日|\d+件|号|商品|写真|スレッド)(?:へ|を見る)?"
-    r"|前へ|次へ|前に戻る|次に進む|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
+    r"(?:前|次|先|以前|新しい|古い|最新)の?(?:の)?(?:記事|ページ|頁|投稿|エントリー?|日記|話|章|回|月|日|\d+件|号|商品"
+    r"|写真|スレッド)(?:へ|を見る)?"
+    r"|前へ|次へ|前に戻る|次に進む"
+    r"|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
 )
 _TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
 _TURN_PAGE = re.compile(_TURN)
@@ -115,7 +120,8 @@ _HITS = re.compile(
 _LONGEST_HITS = 60
 _PAGE_NUMBERS = re.compile(r"(?:[\[(]?\b\d{1,4}\b[\])]?[\s|・]+){2,}(?:\.{2,3}|…)[\s|]*\d+")
 _TAGS = re.compile(
-    r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:"
+    r"(?:タグ|関連タグ|記事タグ|tags?|tagged|カテゴリー?|categor(?:y|ies)"
+    r"|filed under|labels?|ラベル|投稿カテゴリー?)\s?(?:一覧)?\s?:"
 )
 _MAYBE_TAGS = re.compile(
     r"(?:ジャンル|テーマ|分類|キーワード|関連キーワード|関連ワード)\s?:|#[^\s#]+(?:[\s,]+#[^\s#]+)+$"
@@ -218,7 +224,9 @@ def notice_of(line: str, words: PageWords) -> PageLine | None:
     folded = line.strip().lower()
     if forbids_copying(folded):
         return _line("footer", Evidence.STRONG)
-    return _line("notice", Evidence.STRONG) if words.notices.search(folded) else None
+    if not words.notices.search(folded):
+        return None
+    return _line("notice", Evidence.STRONG if len(folded) <= _LONGEST_SURE_NOTICE else Evidence.EDGE)
 
 
 def forbids_copying(line: str) -> bool:
