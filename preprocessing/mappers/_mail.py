@@ -15,7 +15,7 @@ _SIGNS = ("@", "＠", "★", "☆", "◎", "●", "at]", "at)", "AT]", "AT)", "�
 _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]*\Z")
 _BEFORE_AT = re.compile(r"[A-Za-z0-9._%+\-Ａ-Ｚａ-ｚ０-９．＿％＋－]")
 _DOT = r"(?:\.|[\[(](?:dot|ドット)[\])])"
-_DOMAIN = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{{0,61}}[A-Za-z0-9])?{_DOT}){{1,8}}([A-Za-z]{{2,24}})")
+_DOMAIN = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{{0,61}}[A-Za-z0-9])?{_DOT}){{1,8}}([a-z]{{2,24}}|[A-Z]{{2,24}})")
 _FILE_ENDINGS = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html", "htm", "php", "py", "pdf"))
 _USUAL_ENDINGS = re.compile(
     "com|net|org|jp|info|biz|edu|gov|io|me|tv|cc|cn|kr|tw|uk|us|eu|de|fr|asia|xyz|site|work|tokyo|dev"

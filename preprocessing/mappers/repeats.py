@@ -60,6 +60,8 @@ class RepeatsMapper(Mapper):
         runs = same
         for offset in range(1, min(self.expressive, self.maximum)):
             runs = runs[:-1] & same[offset:]
+        if not runs.any():
+            return []
         places = np.flatnonzero(runs)
         starts: list[int] = places[np.diff(places, prepend=-2) > 1].tolist()
         return starts
