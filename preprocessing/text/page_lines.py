@@ -58,6 +58,7 @@ _SEPARATOR = re.compile(
     rf"\s*(?:{_BREADCRUMB}|[|｜¦│┃/／•]|::|：：)\s*|[\t\u3000]+|[ \u00a0]{{2,}}|\s[-‐‑–—―−－ー・･·:*]+(?:\s+|$)"
 )
 _GATE = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•\s・･0-9０-９©＠#＃:：前次]")
+_MARK = re.compile(r"[>＞»›→▶►⇒≫|｜¦│┃/／•・･:：*]|\s[-‐‑–—―−－ー]")
 _ONLY_BREADCRUMB = re.compile(rf"\s*{_BREADCRUMB}\s*")
 _ONLY_SPACES = re.compile(r"\s*")
 _SPACES = re.compile(r"\s+")
@@ -209,6 +210,8 @@ def classify(line: str, words: PageWords) -> PageLine | None:
         return None
     if any(mark in line for mark in _SENTENCE_MARKS) and not line.endswith(("!", "！")):
         return _shares(line, words)
+    if not _MARK.search(line) and not _has_menu_word(folded, words):
+        return None
     return _shares(line, words) or _menu(line, words) or _single(_key(line), words)
 
 
@@ -379,6 +382,12 @@ def _key(segment: str) -> str:
     if segment.endswith((")", "）", "]", "］")):
         segment = _COUNT.sub("", segment)
     return key_of(segment.strip(_AROUND))
+
+
+def _has_menu_word(folded: str, words: PageWords) -> bool:
+    """Whether one of the words between spaces may be of a menu: most lines have none and need no closer look."""
+    pieces = (piece.rstrip("()[]0123456789").strip(_AROUND) for piece in folded.split(" "))
+    return any(piece in words.share or _is_menu_word(piece, words) or _BUTTON.fullmatch(piece) for piece in pieces)
 
 
 def _keys(segments: Iterable[str]) -> list[str]:
