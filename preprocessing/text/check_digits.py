@@ -1,4 +1,4 @@
-"""Check digits of numbers that name a person, and of some that do not."""
+"""Check digits of numbers that name a person."""
 
 
 def is_my_number(digits: str) -> bool:
@@ -16,9 +16,3 @@ def is_luhn(digits: str) -> bool:
     """Whether the digits of a card are valid (ISO/IEC 7812-1, annex B). One in ten random numbers passes."""
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
-
-
-def is_corporate_number(digits: str) -> bool:
-    """Whether the first of 13 digits is the check digit: 9 - (the others, weights 1 and 2 from the right, mod 9)."""
-    total = sum(int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits[1:])))
-    return int(digits[0]) == 9 - total % 9
