@@ -53,7 +53,7 @@ def test_every_problem_is_named_at_once_with_its_path_and_the_nearest_name():
         "sources.web.paths: name files, folders or patterns",
         "sources.web.steps.0.type: no 'whitespce' in preprocessing/mappers or preprocessing/filters; did you mean 'whi",
         "sources.web.steps.1.minimun: no such key; did you mean minimum?",
-        "sources.web.steps.2.type: missing; known: characters, length, mojibake, unicode, whitespace",
+        "sources.web.steps.2.type: missing; known: ",
         "sources.web.steps.3.minimum: input should be a valid integer, got 'x'",
         "sources.bad name: letters, digits",
         "sources.bad name.reader.type: no 'aozra' in preprocessing/readers; did you mean 'aozora'?",
