@@ -27,6 +27,8 @@ _HALF_VOICED = "はひふへほハヒフヘホ"
 _SEPARATED_MARK = re.compile(f"[{_VOICED}][\u3099\u309b\uff9e]|[{_HALF_VOICED}][\u309a\u309c\uff9f]")
 _COMBINING = {"\u309b": "\u3099", "\uff9e": "\u3099", "\u309c": "\u309a", "\uff9f": "\u309a"}
 _HALF_WIDTH = re.compile("[\uff61-\uff9d][\uff9e\uff9f]?|[\uff9e\uff9f]")
+_FULL_WIDTH_ALPHANUMERICS = re.compile("[０-９Ａ-Ｚａ-ｚ]+")
+_TO_ASCII = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
 _SPACING = {"\u3099": "\u309b", "\u309a": "\u309c"}
 
 
@@ -39,6 +41,8 @@ class UnicodeMapper(Mapper):
 
     nfkc: bool = False
     """Also apply NFKC: ① becomes 1, ㈱ (株), full-width letters and punctuation ASCII, U+3000 a space."""
+    half_width_alphanumerics: bool = False
+    """Ａ１ becomes A1; full-width punctuation stays."""
     full_width_katakana: bool = True
     """ｶﾞ becomes ガ, and ｡｢｣､･ become 。「」、・."""
 
@@ -49,6 +53,8 @@ class UnicodeMapper(Mapper):
             if self.full_width_katakana or self.nfkc:
                 text = _HALF_WIDTH.sub(_full_width, text)
             text = _SEPARATED_MARK.sub(_composed, text)
+        if self.half_width_alphanumerics:
+            text = _FULL_WIDTH_ALPHANUMERICS.sub(lambda match: match[0].translate(_TO_ASCII), text)
         if self.nfkc and not unicodedata.is_normalized("NFKC", text):
             # NFKC would turn a spacing mark into a space and a mark on that space.
             parts = re.split("([\u309b\u309c])", text)

@@ -35,6 +35,12 @@ def test_one_spelling(text, expected):
     assert mapped(text) == expected
 
 
+def test_full_width_letters_and_digits():
+    text = "（Ａｂ１２，３．４）！ｶﾞ＠："
+    assert mapped(text, half_width_alphanumerics=True) == "（Ab12，3．4）！ガ＠："
+    assert mapped(text) == "（Ａｂ１２，３．４）！ガ＠："
+
+
 def test_half_width_katakana_may_stay():
     assert mapped("ｶﾞｷﾞ､", full_width_katakana=False) == "ｶﾞｷﾞ､"
 
