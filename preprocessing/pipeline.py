@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from preprocessing.counts import Counts
-from preprocessing.document import Document, Rejected
+from preprocessing.document import Document, Record, Rejected, Tally
 from preprocessing.step import Filter, Mapper
 
 SENTENCEPIECE_SPACE = "\u2581"
@@ -13,7 +13,7 @@ _ALWAYS = "unicode"
 
 
 def cleaned(
-    records: Iterable[Document | Rejected],
+    records: Iterable[Record],
     steps: Sequence[Mapper | Filter],
     counts: Counts,
     reject: Callable[[Rejected], None],
@@ -29,6 +29,10 @@ def cleaned(
     named = [(step_name(step), step) for step in steps]
     tallies: dict[str, Counter[str]] = {name: Counter() for name in (_ALWAYS, *(name for name, _ in named))}
     for record in records:
+        if isinstance(record, Tally):
+            counts.rejected.update(record.rejected)
+            counts.changed.update(record.changed)
+            continue
         if isinstance(record, Rejected):
             counts.rejected[record.reason] += 1
             reject(record)

@@ -1,0 +1,228 @@
+"""Wikipedia: the pages of a MediaWiki XML dump as plain text."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from preprocessing.document import Record, Tally
+from preprocessing.raw_file import RawFile
+from preprocessing.step import Reader
+from preprocessing.streams import DamagedFile
+from preprocessing.wikitext.brackets import TooComplex
+from preprocessing.wikitext.extractor import Extractor
+from preprocessing.wikitext.formats import parse
+from preprocessing.wikitext.lines import REFERENCE_SECTIONS
+from preprocessing.wikitext.render import Losses
+from preprocessing.wikitext.templates import Templates
+
+_REDIRECT = re.compile(r"\s*[#＃](?:REDIRECT|転送|リダイレクト)", re.IGNORECASE)
+_DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:template:)?(?:[^{}|]{0,20}の?曖昧さ回避|aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab|"
+    r"人名の?aimai)\s*(?=[|}])|__DISAMBIG__",
+    re.IGNORECASE,
+)
+_OUTSIDE = (b"<?xml", b"<mediawiki", b"</mediawiki>", b"<!--")
+_MAX_NAMES = 4096
+
+
+class WikipediaReader(Reader):
+    """Articles of a `pages-articles` dump. Redirects, other namespaces and the like are counted and not kept."""
+
+    namespaces: tuple[int, ...] = (0,)
+    """Numbers of the namespaces that are read; 0 are the articles."""
+    title: Literal["line", "none"] = "line"
+    """line: the title is the first line of the text."""
+    headings: Literal["keep", "drop"] = "keep"
+    """keep: a heading is a line of its own, where text follows."""
+    disambiguation: Literal["drop", "keep"] = "drop"
+    """What is done with pages that only list articles of the same name."""
+    cut_sections: tuple[str, ...] = REFERENCE_SECTIONS
+    """Titles of sections that go, with all sections below them."""
+    text_templates: dict[str, str] = {}
+    """More templates that carry text, by name: `{"年代": "{1}年代"}`; "" marks one that carries none. The fields are
+    those of preprocessing/wikitext/formats.py."""
+    report_templates: NonNegativeInt = 20
+    """Names of unknown templates that each unit reports, the most frequent ones."""
+    max_page_bytes: PositiveInt = 16 << 20
+    """XML of a page; longer ones are rejected (too_large)."""
+    max_page_brackets: PositiveInt = 1_000_000
+    """Pairs of brackets in a page; more are rejected (too_complex). Bounds the time that a page can take."""
+
+    @property
+    def cut_at(self) -> Literal["page"]:
+        return "page"
+
+    def problems(self) -> list[str]:
+        found = []
+        for name, form in self.text_templates.items():
+            try:
+                parse(form)
+            except ValueError as error:
+                found.append(f"text_templates.{name}: {error}")
+        return found
+
+    def read(self, raw: RawFile) -> Iterator[Record]:
+        extractor = Extractor(
+            Templates(self.text_templates),
+            frozenset(title.lower() for title in self.cut_sections),
+            self.headings == "keep",
+            self.max_page_brackets,
+        )
+        skipped: Counter[str] = Counter()
+        losses = Losses()
+        try:
+            for found in _pages(raw, self.max_page_bytes):
+                if found.damage:
+                    yield raw.reject(found.position, found.damage, found.data)
+                    continue
+                record = self._record(raw, found, extractor, losses)
+                if isinstance(record, str):
+                    skipped[record] += 1
+                else:
+                    yield record
+                if len(losses.unknown_templates) > 2 * _MAX_NAMES:
+                    _forget_rare(losses.unknown_templates)
+        except (DamagedFile, OSError):
+            yield self._tally(skipped, losses)
+            raise
+        yield self._tally(skipped, losses)
+
+    def _record(self, raw: RawFile, found: "_Found", extractor: Extractor, losses: Losses) -> Record | str:
+        """The document; or why it is none, counted or with what was wrong."""
+        try:
+            page = _parse(found.data)
+        except (ElementTree.ParseError, ValueError) as error:
+            return raw.reject(found.position, "xml", f"{error}: ".encode() + found.data)
+        if reason := self._unwanted(page):
+            return reason
+        try:
+            text = extractor.plain_text(page.text, page.title, losses)
+        except TooComplex:
+            return raw.reject(found.position, "too_complex", found.data)
+        if not text:
+            return "no_text_left"
+        if self.title == "line":
+            text = f"{page.title}\n\n{text}"
+        meta: dict[str, Any] = {"title": page.title, "page": page.number, "timestamp": page.timestamp}
+        return raw.document(page.number, text, meta)
+
+    def _unwanted(self, page: "_Page") -> str | None:
+        if page.namespace not in self.namespaces:
+            return "namespace"
+        if page.redirect or _REDIRECT.match(page.text):
+            return "redirect"
+        if page.model != "wikitext":
+            return "no_wikitext"
+        if not page.text.strip():
+            return "empty_page"
+        if self.disambiguation == "drop" and _DISAMBIGUATION.search(page.text):
+            return "disambiguation"
+        return None
+
+    def _tally(self, skipped: Counter[str], losses: Losses) -> Tally:
+        changed = Counter({f"wikipedia.{what}": number for what, number in losses.removed.items() if number})
+        named = sorted(losses.unknown_templates.items(), key=lambda item: (-item[1], item[0]))
+        for name, number in named[: self.report_templates]:
+            changed[f"wikipedia.unknown_template {name}"] = number
+        if others := sum(number for _, number in named[self.report_templates :]):
+            changed["wikipedia.unknown_template (others)"] = others
+        return Tally(skipped, changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """`<page>...</page>`, or what stands where one should."""
+
+    position: int
+    data: bytes
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    number: int
+    title: str
+    namespace: int
+    redirect: bool
+    model: str
+    timestamp: str
+    text: str
+
+
+def _pages(raw: RawFile, max_bytes: int) -> Iterator[_Found]:
+    """Every page, from the line `<page>` to the line `</page>`; what is outside is expected, or damage.
+
+    In a dump these are lines of their own, and cannot occur in a text, where < is &lt;.
+    """
+    inside = outside_known = False
+    start = size = 0
+    lines: list[bytes] = []
+    stray: _Found | None = None
+    for position, line, complete in raw.lines(max_bytes):
+        tag = line.strip() if len(line) < 64 else b""
+        if tag == b"<page>":
+            if inside:
+                yield _Found(start, b"\n".join(lines), "truncated_page")
+            if stray:
+                yield stray
+            inside, start, size, lines, stray, outside_known = True, position, 0, [], None, False
+        if inside:
+            size += len(line) + 1
+            if complete and size <= max_bytes:
+                lines.append(line)
+            else:
+                size = max_bytes + 1
+            if tag == b"</page>":
+                data = b"\n".join(lines)
+                yield _Found(start, data, None if size <= max_bytes else "too_large")
+                inside, lines = False, []
+        elif outside_known or line.lstrip().startswith(b"<siteinfo"):
+            outside_known = not line.rstrip().endswith(b"</siteinfo>")
+        elif stray is None and line.strip() and not line.lstrip().startswith(_OUTSIDE):
+            stray = _Found(position, line, "no_page")
+    if inside:
+        yield _Found(start, b"\n".join(lines), "truncated_page")
+    if stray:
+        yield stray
+
+
+def _parse(data: bytes) -> _Page:
+    """The latest revision of a page.
+
+    Raises:
+        ElementTree.ParseError: no XML.
+        ValueError: XML of something else, or with a document type, whose entities could be an attack.
+    """
+    if b"<!DOCTYPE" in data:
+        raise ValueError("a document type")
+    page = ElementTree.fromstring(data)
+    revisions = page.findall("revision")
+    if page.tag != "page" or not revisions:
+        raise ValueError("no revision")
+    revision = revisions[-1]
+    number, title = page.findtext("id", ""), page.findtext("title", "")
+    if not number.isdecimal() or not title:
+        raise ValueError("no id or title")
+    return _Page(
+        int(number),
+        title,
+        int(page.findtext("ns", "0")),
+        page.find("redirect") is not None,
+        revision.findtext("model", "wikitext"),
+        revision.findtext("timestamp", ""),
+        revision.findtext("text", ""),
+    )
+
+
+def _forget_rare(names: Counter[str]) -> None:
+    """Keep the most frequent; the sum stays what it was."""
+    kept = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NAMES]
+    others = names.total() - sum(number for _, number in kept)
+    names.clear()
+    names.update(dict(kept))
+    names["(others)"] += others
