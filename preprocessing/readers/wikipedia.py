@@ -22,12 +22,18 @@ from preprocessing.wikitext.templates import Templates
 
 _REDIRECT = re.compile(r"\s*[#＃](?:REDIRECT|転送|リダイレクト)", re.IGNORECASE)
 _DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:template:)?(?:[^{}|]{0,20}の?曖昧さ回避|aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab|"
-    r"人名の?aimai)\s*(?=[|}])|__DISAMBIG__",
-    re.IGNORECASE,
+    r"\{\{[ \n]*(?i:template:)?(?:[^{}|\n]{0,20}曖昧さ回避)[ \n]*(?=[|}])"
+)
+_DISAMBIGUATION_LATIN = re.compile(
+    r"\{\{[ \n]*(?i:(?:人名の?)?aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab)[ \n]*(?=[|}])|__DISAMBIG__"
 )
 _OUTSIDE = (b"<?xml", b"<mediawiki", b"</mediawiki>", b"<!--")
 _MAX_NAMES = 4096
+# The last one last: `&amp;lt;` is `&lt;`.
+_ENTITIES = {b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&amp;": b"&"}
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n")
+"""What XML does not allow, and the carriage return, which it turns into a line end."""
+_NONCHARACTERS = ("\ufffe".encode(), "\uffff".encode())
 
 
 class WikipediaReader(Reader):
@@ -120,7 +126,7 @@ class WikipediaReader(Reader):
             return "no_wikitext"
         if not page.text.strip():
             return "empty_page"
-        if self.disambiguation == "drop" and _DISAMBIGUATION.search(page.text):
+        if self.disambiguation == "drop" and _is_disambiguation(page.text):
             return "disambiguation"
         return None
 
@@ -154,39 +160,43 @@ class _Page:
     text: str
 
 
+def _is_disambiguation(text: str) -> bool:
+    return bool(_DISAMBIGUATION_LATIN.search(text) or ("曖昧さ回避" in text and _DISAMBIGUATION.search(text)))
+
+
 def _pages(raw: RawFile, max_bytes: int) -> Iterator[_Found]:
     """Every page, from the line `<page>` to the line `</page>`; what is outside is expected, or damage.
 
     In a dump these are lines of their own, and cannot occur in a text, where < is &lt;.
     """
-    inside = outside_known = False
+    read_line = raw.stream.readline
+    position, following = raw.start, raw.start
+    inside = known = False
     start = size = 0
     lines: list[bytes] = []
     stray: _Found | None = None
-    for position, line, complete in raw.lines(max_bytes):
-        tag = line.strip() if len(line) < 64 else b""
+    while line := read_line(max_bytes + 1):  # an endless line comes in pieces
+        position, following = following, following + len(line)
+        tag = line.strip() if b"page>" in line else b""
         if tag == b"<page>":
             if inside:
-                yield _Found(start, b"\n".join(lines), "truncated_page")
+                yield _Found(start, b"".join(lines), "truncated_page")
             if stray:
                 yield stray
-            inside, start, size, lines, stray, outside_known = True, position, 0, [], None, False
+            inside, start, size, lines, stray, known = True, position, 0, [], None, False
         if inside:
-            size += len(line) + 1
-            if complete and size <= max_bytes:
+            size += len(line)
+            if size <= max_bytes:
                 lines.append(line)
-            else:
-                size = max_bytes + 1
             if tag == b"</page>":
-                data = b"\n".join(lines)
-                yield _Found(start, data, None if size <= max_bytes else "too_large")
+                yield _Found(start, b"".join(lines), None if size <= max_bytes else "too_large")
                 inside, lines = False, []
-        elif outside_known or line.lstrip().startswith(b"<siteinfo"):
-            outside_known = not line.rstrip().endswith(b"</siteinfo>")
+        elif known or line.lstrip().startswith(b"<siteinfo"):
+            known = not line.rstrip().endswith(b"</siteinfo>")
         elif stray is None and line.strip() and not line.lstrip().startswith(_OUTSIDE):
             stray = _Found(position, line, "no_page")
     if inside:
-        yield _Found(start, b"\n".join(lines), "truncated_page")
+        yield _Found(start, b"".join(lines), "truncated_page")
     if stray:
         yield stray
 
@@ -194,13 +204,21 @@ def _pages(raw: RawFile, max_bytes: int) -> Iterator[_Found]:
 def _parse(data: bytes) -> _Page:
     """The latest revision of a page.
 
+    The text is by far the longest part, and the XML parser slow where it has many entities; so the text is cut out and
+    unescaped by itself. Whatever is unusual about it is left to the parser.
+
     Raises:
         ElementTree.ParseError: no XML.
         ValueError: XML of something else, or with a document type, whose entities could be an attack.
     """
     if b"<!DOCTYPE" in data:
         raise ValueError("a document type")
-    page = ElementTree.fromstring(data)
+    head, begin, rest = data.partition(b"<text ")
+    attributes, _, rest = rest.partition(b">")
+    escaped, end, tail = rest.partition(b"</text>")
+    plain = begin and end and not attributes.endswith(b"/") and b"<text" not in tail and b"<" not in escaped
+    text = _unescaped(escaped) if plain else None
+    page = ElementTree.fromstring(data if text is None else head + tail)
     revisions = page.findall("revision")
     if page.tag != "page" or not revisions:
         raise ValueError("no revision")
@@ -215,8 +233,23 @@ def _parse(data: bytes) -> _Page:
         page.find("redirect") is not None,
         revision.findtext("model", "wikitext"),
         revision.findtext("timestamp", ""),
-        revision.findtext("text", ""),
+        revision.findtext("text", "") if text is None else text,
     )
+
+
+def _unescaped(escaped: bytes) -> str | None:
+    """The character data of an element without children; None if there is anything but the usual in it."""
+    if len(escaped.translate(None, _CONTROLS)) < len(escaped) or any(code in escaped for code in _NONCHARACTERS):
+        return None
+    entities = escaped.count(b"&")
+    for entity, sign in _ENTITIES.items():
+        before = len(escaped)
+        escaped = escaped.replace(entity, sign)
+        entities -= (before - len(escaped)) // (len(entity) - 1)
+    try:
+        return escaped.decode() if entities == 0 else None
+    except UnicodeDecodeError:
+        return None  # the parser says where
 
 
 def _forget_rare(names: Counter[str]) -> None:

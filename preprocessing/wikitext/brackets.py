@@ -36,8 +36,9 @@ class TooComplex(Exception):
     """More brackets than allowed."""
 
 
+# Every alternative begins with a literal, which `re` skips to.
 _TOKEN = re.compile(
-    r"\{{2,}|\}{2,}|\[\[|\]+|\[(?=https?://|ftp://|//|mailto:)|\n[ \t:*]*+\{\|(?!\})|\n[ \t]*+\|\}(?!\})"
+    r"\{\{+|\}\}+|\[\[|\]\]*|\[(?=https?://|ftp://|//|mailto:)|\n[ \t:*]*+\{\|(?!\})|\n[ \t]*+\|\}(?!\})"
 )
 
 

@@ -7,13 +7,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from preprocessing.wikitext.brackets import spans_of
+from preprocessing.wikitext.brackets import TooComplex, spans_of
 from preprocessing.wikitext.inline import unescaped, without_conversions, without_inline_markup
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS, plain_lines
 from preprocessing.wikitext.marks import restored, without_marks
 from preprocessing.wikitext.opaque import without_opaque
 from preprocessing.wikitext.render import Losses, Renderer
 from preprocessing.wikitext.repair import repaired
+from preprocessing.wikitext.simple import without_simple_brackets
 from preprocessing.wikitext.templates import Templates
 
 
@@ -44,6 +45,9 @@ class Extractor:
         text = "\n" + without_marks(wikitext)
         text = without_opaque(text, losses.removed)
         text = without_conversions(text, losses.removed)
+        if text.count("[[") + text.count("{{") > self.max_brackets:
+            raise TooComplex
+        text = without_simple_brackets(text, self.templates, title, losses)
         spans = spans_of(text, self.max_brackets)
         text = Renderer(text, spans, self.templates, title, losses).run()
         text = without_inline_markup(text, losses.removed)

@@ -6,7 +6,7 @@ An argument that is missing leaves a hole, and the repair takes away the bracket
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from preprocessing.wikitext.marks import HOLE
 
@@ -36,9 +36,25 @@ def parse(source: str) -> Format:
     return tuple(found)
 
 
-def filled(form: Format, argument: Callable[[str], str]) -> str:
-    """The text of `form`; `argument` gives the value of a name, blank if it is missing."""
-    return "".join(
-        part if isinstance(part, str) else next((value for name in part if (value := argument(name))), HOLE)
-        for part in form
-    )
+def filled(form: Format, arguments: Mapping[str, str]) -> str:
+    """The text of `form`.
+
+    Args:
+        arguments: name, or number of an unnamed one -> value, in their order.
+    """
+    return "".join([part if isinstance(part, str) else _first(arguments, part) for part in form])
+
+
+def _first(arguments: Mapping[str, str], names: tuple[str, ...]) -> str:
+    for name in names:
+        if value := _value(arguments, name):
+            return value
+    return HOLE
+
+
+def _value(arguments: Mapping[str, str], name: str) -> str:
+    if name in arguments:
+        return arguments[name]
+    if name == "-1":
+        return next((value for key, value in reversed(arguments.items()) if value and key.isdecimal()), "")
+    return "".join(value for key, value in arguments.items() if key.isdecimal()) if name == "*" else ""

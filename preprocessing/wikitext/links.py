@@ -1,7 +1,10 @@
 """Links: which of them show text, and which."""
 
 import re
+from collections import Counter
 from typing import Literal
+
+from preprocessing.wikitext.marks import HOLE
 
 LinkKind = Literal["text", "file", "category", "interlanguage"]
 
@@ -40,6 +43,14 @@ def kind_of(target: str) -> LinkKind | None:
     return "interlanguage" if prefix in _LANGUAGES else "text"
 
 
-def shown(target: str) -> str:
-    """What a link without a label shows."""
-    return target.strip().removeprefix(":").lstrip()
+def link_text(target: str, label: str, removed: Counter[str]) -> str | None:
+    """What a link shows: its label, else its target; a hole if it shows none; None if it can be no link."""
+    kind = kind_of(target)
+    if kind is None:
+        return None
+    if kind != "text":
+        removed[kind] += 1
+        return HOLE
+    if label and not label.isspace():
+        return label
+    return target.strip().removeprefix(":").lstrip() or HOLE

@@ -13,6 +13,7 @@ HOLE, NOTHING, BREAK, BROKEN = "\ufdef", "\ufdee", "\ufded", "\ufdec"
 
 _SIGNS = "[]{}|'=*#:;<>~_-!&"
 _SHELTER = {ord(sign): 0xFDD0 + place for place, sign in enumerate(_SIGNS)}
+_APART = {ord(sign): _SHELTER[ord(sign)] for sign in "|="}
 _RESTORE: dict[int, str | None] = {stand_in: chr(sign) for sign, stand_in in _SHELTER.items()}
 _RESTORE |= {ord(mark): None for mark in (HOLE, NOTHING, BREAK, BROKEN)}
 _ANY = re.compile("[\ufdd0-\ufdef]")
@@ -21,6 +22,11 @@ _ANY = re.compile("[\ufdd0-\ufdef]")
 def sheltered(text: str) -> str:
     """`text` with stand-ins for the signs of the markup."""
     return text.translate(_SHELTER)
+
+
+def apart(text: str) -> str:
+    """`text` that may stand in the argument of a template: its `|` and `=` separate nothing."""
+    return text.translate(_APART) if "|" in text or "=" in text else text
 
 
 def restored(text: str) -> str:

@@ -1,4 +1,7 @@
-"""Spans to text: templates by their format, links by their label, tables and files away."""
+"""Spans to text: templates by their format, links by their label, tables and files away.
+
+This is the general way, for brackets in brackets and brackets that do not fit; see simple.py for the others.
+"""
 
 import re
 from collections import Counter
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 
 from preprocessing.wikitext.brackets import Kind, Span
 from preprocessing.wikitext.formats import filled
-from preprocessing.wikitext.links import kind_of, shown
+from preprocessing.wikitext.links import link_text
 from preprocessing.wikitext.marks import BROKEN, HOLE
 from preprocessing.wikitext.templates import Templates
 
@@ -96,15 +99,12 @@ class Renderer:
             span.kind == Kind.LINK for span in self._spans[target_part.first : target_part.last]
         ):
             target = self._render(target_part, depth)
-        kind = kind_of(target.replace(HOLE, ""))
-        if kind is None:
+        label = self._render(label_part, depth) if label_part else ""
+        shown = link_text(target.replace(HOLE, ""), label, self._removed)
+        if shown is None:
             self._removed["broken_link"] += 1
             return self._render(inside, depth)
-        if kind != "text":
-            self._removed[kind] += 1
-            return HOLE
-        label = self._render(label_part, depth) if label_part else ""
-        return label if label.strip() else shown(target) or HOLE
+        return shown
 
     def _external(self, span: Span, index: int, depth: int) -> str:
         _, label_part = self._cut(_END_OF_URL, _Part(span.start + 1, span.end - 1, index + 1, span.after), keep=True)
@@ -129,42 +129,29 @@ class Renderer:
             if not rule.known:
                 self._unknown[rule.name] += 1
             return HOLE
-        arguments = self._arguments(rest)
-        return filled(rule.form, lambda key: self._value(arguments, key, depth))
+        return filled(rule.form, self._arguments(rest, depth))
 
-    def _arguments(self, rest: _Part | None) -> dict[str, _Part]:
+    def _arguments(self, rest: _Part | None, depth: int) -> dict[str, str]:
         """Name or number -> value, the last one counts."""
-        found: dict[str, _Part] = {}
+        found: dict[str, str] = {}
         number = 0
         for part in self._split(rest):
             name_part, value = self._cut(_EQUALS, part)
             name = self._text[name_part.start : name_part.end].strip() if value else ""
             # `<span style="...">` belongs to a text, whatever MediaWiki makes of it.
             if value and "<" not in name and name_part.first == name_part.last:
-                found[name] = value
+                found[name] = self._render(value, depth).strip()
             else:
                 number += 1
-                found[str(number)] = part
+                found[str(number)] = self._render(part, depth).strip()
         return found
-
-    def _value(self, arguments: dict[str, _Part], key: str, depth: int) -> str:
-        if key in arguments:
-            return self._render(arguments[key], depth).strip()
-        unnamed = [name for name in arguments if name.isdecimal()]
-        if key == "*":
-            return "".join(self._render(arguments[name], depth).strip() for name in unnamed)
-        if key == "-1":
-            for name in reversed(unnamed):
-                if value := self._render(arguments[name], depth).strip():
-                    return value
-        return ""
 
     def _split(self, rest: _Part | None) -> Iterator[_Part]:
         while rest:
             part, rest = self._cut(_PIPE, rest)
             yield part
 
-    def _cut(self, sign: "re.Pattern[str]", part: _Part, *, keep: bool = False) -> tuple[_Part, _Part | None]:
+    def _cut(self, sign: re.Pattern[str], part: _Part, *, keep: bool = False) -> tuple[_Part, _Part | None]:
         """What is before and after the first `sign` outside of the spans inside; the sign itself goes, or is kept."""
         spans = self._spans
         position, index = part.start, part.first
