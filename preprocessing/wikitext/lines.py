@@ -16,6 +16,7 @@ REFERENCE_SECTIONS = (
 _MARKS = "*#:;"
 _VANISHING = " \t\u3000\u00a0*#:;、，,・" + HOLE + NOTHING
 """A line that holds nothing else, and a hole among it, goes as a whole."""
+_BLANK = " \t\u3000\u00a0" + NOTHING
 _SPECIAL = frozenset("=*#:;- \t|!{" + BREAK + BROKEN)
 _JOINERS = ("および", "及び", "ならびに", "並びに", "／", "/", "・", "、", "と", "&", "＆", "，", ",", " and ")
 
@@ -100,7 +101,7 @@ class _Out:
         self._blank = True
 
     def line(self, line: str) -> None:
-        if not line.strip():
+        if not line.strip(_BLANK):
             self._blank = True
             return
         for _, title in self._waiting:

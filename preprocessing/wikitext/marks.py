@@ -11,7 +11,7 @@ import re
 
 HOLE, NOTHING, BREAK, BROKEN = "\ufdef", "\ufdee", "\ufded", "\ufdec"
 
-_SIGNS = "[]{}|'=*#:;<>~_-!&"
+_SIGNS = "[]{}|'=*#:;<>~_-!"
 _SHELTER = {ord(sign): 0xFDD0 + place for place, sign in enumerate(_SIGNS)}
 _APART = {ord(sign): _SHELTER[ord(sign)] for sign in "|="}
 _RESTORE: dict[int, str | None] = {stand_in: chr(sign) for sign, stand_in in _SHELTER.items()}

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from preprocessing.wikitext.inline import unescaped
 from preprocessing.wikitext.marks import HOLE, NOTHING, sheltered
 
 _DROPPED = (
@@ -40,7 +41,7 @@ def without_opaque(text: str, removed: Counter[str]) -> str:
         elif end := None if name in endless else _end(text, name, position):
             inside, position = text[position : end[0]], end[1]
             if name in _KEPT:
-                pieces.append(NOTHING + sheltered(_NOWIKI.sub("", inside) if name == "pre" else inside) + NOTHING)
+                pieces.append(sheltered(unescaped(_NOWIKI.sub("", inside) if name == "pre" else inside)) or NOTHING)
             else:
                 pieces.append(HOLE)
                 removed[name] += 1
