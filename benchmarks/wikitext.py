@@ -1,6 +1,6 @@
 """How fast do pages of a Wikipedia dump become text on one core, and how long does mwparserfromhell take for them?
 
-Pages are generated: sentences of the project's own sample with the markup of real articles (an infobox, links, readings,
+Pages are generated: sentences of the project's own sample with the markup of articles (an infobox, links, readings,
 references with citations, files, tables, sections, navigation, categories), about as dense as the Japanese Wikipedia:
 a piece of markup every 15 to 20 characters of text. --dump takes a real dump (plain or compressed) instead.
 Rates are UTF-8 bytes of wikitext per second of CPU time, the best of --repeat runs; the peer, mwparserfromhell's
@@ -29,6 +29,7 @@ from preprocessing.streams import decompressed
 from preprocessing.wikitext.extractor import Extractor
 
 _HEADINGS = ("概要", "歴史", "地理", "文化", "経済", "交通", "人物", "逸話")
+_CITATION = "<ref>{{Cite book|和書|author=山の人|title=川の本|year=1999|publisher=海書房|isbn=1234567890}} 12頁。</ref>"
 _END = """== 脚注 ==
 {{脚注ヘルプ}}
 {{Reflist|2}}
@@ -77,7 +78,7 @@ def _marked_up(line: str, rng: random.Random) -> str:
             case 3:
                 text = f"{text[:-3]}[[{text[-3:]} (町)|{text[-3:]}]]"
             case 4:
-                text += "<ref>{{Cite book|和書|author=山の人|title=川の本|year=1999|publisher=海書房|isbn=1234567890}} 12頁。</ref>"
+                text += _CITATION
             case 5:
                 text = f"'''{text}'''"
             case 6:

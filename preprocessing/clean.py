@@ -108,9 +108,7 @@ class _Records:
     def _open(self, file: Any, name: str) -> io.BufferedReader:
         return decompressed(file, name, self._config.max_decompression_ratio)
 
-    def _guarded(
-        self, records: Iterator[Record], path: str, member: str | None
-    ) -> Iterator[Record]:
+    def _guarded(self, records: Iterator[Record], path: str, member: str | None) -> Iterator[Record]:
         """Records up to the damage, which ends the run or becomes a record of its own."""
         try:
             yield from records

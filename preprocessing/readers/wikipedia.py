@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from preprocessing.document import Record, Tally
 from preprocessing.raw_file import RawFile
@@ -21,14 +21,13 @@ from preprocessing.wikitext.render import Losses
 from preprocessing.wikitext.templates import Templates
 
 _REDIRECT = re.compile(r"\s*[#＃](?:REDIRECT|転送|リダイレクト)", re.IGNORECASE)
-_DISAMBIGUATION = re.compile(
-    r"\{\{[ \n]*(?i:template:)?(?:[^{}|\n]{0,20}曖昧さ回避)[ \n]*(?=[|}])"
-)
+_DISAMBIGUATION = re.compile(r"\{\{[ \n]*(?i:template:)?(?:[^{}|\n]{0,20}曖昧さ回避)[ \n]*(?=[|}])")
 _DISAMBIGUATION_LATIN = re.compile(
-    r"\{\{[ \n]*(?i:(?:人名の?)?aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab)[ \n]*(?=[|}])|__DISAMBIG__"
+    r"\{\{[ \n]*(?i:(?:人名の?)?aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab)[ \n]*(?=[|}])"
+    r"|__DISAMBIG__"
 )
 _OUTSIDE = (b"<?xml", b"<mediawiki", b"</mediawiki>", b"<!--")
-_MAX_NAMES = 4096
+_MAX_NAMES, _OTHERS = 4096, "(others)"
 # The last one last: `&amp;lt;` is `&lt;`.
 _ENTITIES = {b"&lt;": b"<", b"&gt;": b">", b"&quot;": b'"', b"&amp;": b"&"}
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n")
@@ -49,7 +48,7 @@ class WikipediaReader(Reader):
     """What is done with pages that only list articles of the same name."""
     cut_sections: tuple[str, ...] = REFERENCE_SECTIONS
     """Titles of sections that go, with all sections below them."""
-    text_templates: dict[str, str] = {}
+    text_templates: dict[str, str] = Field(default_factory=dict)
     """More templates that carry text, by name: `{"年代": "{1}年代"}`; "" marks one that carries none. The fields are
     those of preprocessing/wikitext/formats.py."""
     report_templates: NonNegativeInt = 20
@@ -132,11 +131,11 @@ class WikipediaReader(Reader):
 
     def _tally(self, skipped: Counter[str], losses: Losses) -> Tally:
         changed = Counter({f"wikipedia.{what}": number for what, number in losses.removed.items() if number})
-        named = sorted(losses.unknown_templates.items(), key=lambda item: (-item[1], item[0]))
-        for name, number in named[: self.report_templates]:
-            changed[f"wikipedia.unknown_template {name}"] = number
-        if others := sum(number for _, number in named[self.report_templates :]):
-            changed["wikipedia.unknown_template (others)"] = others
+        names = losses.unknown_templates
+        named = sorted(names.keys() - {_OTHERS}, key=lambda name: (-names[name], name))[: self.report_templates]
+        changed |= {f"wikipedia.unknown_template {name}": names[name] for name in named}
+        if others := names.total() - sum(names[name] for name in named):
+            changed[f"wikipedia.unknown_template {_OTHERS}"] = others
         return Tally(skipped, changed)
 
 
@@ -254,8 +253,5 @@ def _unescaped(escaped: bytes) -> str | None:
 
 def _forget_rare(names: Counter[str]) -> None:
     """Keep the most frequent; the sum stays what it was."""
-    kept = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:_MAX_NAMES]
-    others = names.total() - sum(number for _, number in kept)
-    names.clear()
-    names.update(dict(kept))
-    names["(others)"] += others
+    rare = sorted(names.keys() - {_OTHERS}, key=lambda name: (-names[name], name))[_MAX_NAMES:]
+    names[_OTHERS] += sum(names.pop(name) for name in rare)

@@ -23,7 +23,7 @@ class Kind(IntEnum):
 
 @dataclass(slots=True)
 class Span:
-    """`text[start:end]`, brackets included. Spans are in the order of `start`, those inside of one directly after it."""
+    """`text[start:end]`, brackets included. Spans are in the order of `start`, those inside of one right after it."""
 
     start: int
     end: int

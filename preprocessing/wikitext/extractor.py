@@ -1,7 +1,7 @@
 """Wikitext to plain text, in time that grows with the length of the page and in no other way.
 
-    comments and opaque tags -> brackets matched -> templates, links and tables -> quotes, tags, entities
-    -> brackets that lost their content repaired -> headings, sections and lists
+comments and opaque tags -> brackets matched -> templates, links and tables -> quotes, tags, entities
+-> brackets that lost their content repaired -> headings, sections and lists
 """
 
 from collections.abc import Collection

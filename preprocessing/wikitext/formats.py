@@ -56,5 +56,5 @@ def _value(arguments: Mapping[str, str], name: str) -> str:
     if name in arguments:
         return arguments[name]
     if name == "-1":
-        return next((value for key, value in reversed(arguments.items()) if value and key.isdecimal()), "")
+        return next((value for key, value in reversed(list(arguments.items())) if value and key.isdecimal()), "")
     return "".join(value for key, value in arguments.items() if key.isdecimal()) if name == "*" else ""

@@ -14,9 +14,7 @@ _KEPT = ("nowiki", "pre")
 _OPEN = re.compile(rf"<(?:!--|({_DROPPED}|{'|'.join(_KEPT)})(?=[\s/>])([^<>]*)>)", re.IGNORECASE)
 _REF = re.compile(r"<(/?)ref(?=[\s/>])[^<>]*>", re.IGNORECASE)
 _NOWIKI = re.compile(r"</?nowiki\s*/?>", re.IGNORECASE)
-_CLOSE = {
-    name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in (*_DROPPED.split("|"), *_KEPT) if name != "ref"
-}
+_CLOSE = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in (*_DROPPED.split("|"), *_KEPT) if name != "ref"}
 
 
 def without_opaque(text: str, removed: Counter[str]) -> str:

@@ -97,15 +97,16 @@ def _lost(before: str, after: str, right: str) -> bool:
 
 _FULL_WIDTH = "（「『【〈《〔"
 _FULL_WIDTH_END = "）」』】〉》〕"
+_WORD = "ぁ-んァ-ヶー一-龠々0-9A-Za-z"
 _EMPTY = re.compile(f"([{_FULL_WIDTH}])[{_SEPARATORS}]*+([{_FULL_WIDTH_END}])")
-_LEADING = re.compile(rf"([{_FULL_WIDTH}])[{_SEPARATORS}]++(?=[ぁ-んァ-ヶ一-龠々0-9A-Za-z])")
-_TRAILING = re.compile(f"[{_SEPARATORS}]*+(?<=[{_COMMAS}:： ])([{_FULL_WIDTH_END}])")
+_LEADING = re.compile(rf"([{_FULL_WIDTH}])[{_SEPARATORS}]++(?=[{_WORD}])")
 _LOST_LABEL = re.compile(
     rf"(?<=[{_FULL_WIDTH}{_COMMAS}])[ \u3000]?(?:[一-龠々ァ-ヶー]{{1,9}}語|[英独仏伊西露中韓朝羅希蘭葡]) ?[:：] ?"
     rf"(?=[{_COMMAS}{_FULL_WIDTH_END}])"
 )
 _COMMA_TWICE = re.compile("、[ \u3000]?、++|、(?=。)")
-_ENDING = re.compile(rf"(?:[{_COMMAS}:：] ?)++(?=[{_FULL_WIDTH_END}])")
+# After a word, and not `・` of a face; so a long run is tried once and not from each of its characters.
+_TRAILING = re.compile(rf"(?<=[{_WORD}])[{_SPACES}]*+[{_COMMAS}:：][{_SEPARATORS}]*+(?=[{_FULL_WIDTH_END}])")
 
 
 def repaired_anywhere(text: str, tally: Counter[str]) -> str:
@@ -118,7 +119,7 @@ def repaired_anywhere(text: str, tally: Counter[str]) -> str:
         text = _count(_LOST_LABEL, "", text, tally, "label")
         text = _count(_EMPTY, _unless_unlike, text, tally, "empty_brackets")
         text = _count(_LEADING, r"\1", text, tally, "leading_separators")
-        text = _count(_ENDING, "", text, tally, "trailing_separators")
+        text = _count(_TRAILING, "", text, tally, "trailing_separators")
         text = _count(_COMMA_TWICE, lambda match: "、" if len(match[0]) > 1 else "", text, tally, "commas")
         if text == before:
             break

@@ -15,9 +15,7 @@ from preprocessing.wikitext.templates import Templates
 
 # Conditions on what is before come after the first signs: `re` skips to a literal, but not to a condition.
 _LINK = re.compile(r"\[\[(?<!\[\[\[)([^\[\]{}|]*+)(?:\|([^\[\]{}]*+))?\]\]")
-_EXTERNAL = re.compile(
-    r"\[(?<!\[\[)(?=https?://|ftp://|//|mailto:)[^\s\[\]{}<\"]*+([^\[\]{}\n]*+)\](?!\])"
-)
+_EXTERNAL = re.compile(r"\[(?<!\[\[)(?=https?://|ftp://|//|mailto:)[^\s\[\]{}<\"]*+([^\[\]{}\n]*+)\](?!\])")
 _TEMPLATE = re.compile(r"\{\{(?<!\{\{\{)([^{}\[\]|]*+)(?:\|([^{}\[\]]*+))?\}\}(?!\})")
 _UNUSUAL = re.compile("[:\n<>" + HOLE + "]")
 _TIMES = 3

@@ -40,7 +40,7 @@ RULES = [
     ("{{仮リンク|株|en|Stock|label=株式}}と{{仮リンク|債券|en|Bond}}", "株式と債券"),
     ("{{要出典範囲|そうだ|date=2020年1月}}と{{nowrap|a b}}と{{color|red|赤}}", "そうだとa bと赤"),
     ("{{Template:Lang|en|a}}と{{ lang | en | b }}と{{テンプレート:lang|en|c}}", "aとbとc"),
-    ("{{nowrap|1=a=b}}と{{nowrap|<span style=\"x\">c</span>}}", "a=bとc"),
+    ('{{nowrap|1=a=b}}と{{nowrap|<span style="x">c</span>}}', "a=bとc"),
     ("{{lang|en|[[a=b|c=d]]}}", "c=d"),
     ("{{nowrap|{{lang|en|{{color|red|深い}}}}}}", "深い"),
     ("{{PAGENAME}}と{{formatnum:12345}}と{{!}}", "表題と12345と|"),
@@ -54,7 +54,7 @@ RULES = [
     # Tags.
     ("甲<ref>乙</ref>丙<ref name=\"a\" />丁<REF group='注' name=b>[[戊]]</REF>己", "甲丙丁己"),
     ("甲<ref>閉じない\n次の行", "甲\n次の行"),
-    ("甲<ref name=\"a\">続く<ref>注</ref>文", "甲続く文"),
+    ('甲<ref name="a">続く<ref>注</ref>文', "甲続く文"),
     ("甲<ref>一<ref>二</ref>乙", "甲乙"),
     ("甲<!-- [[乙 -->丙<!-- 丁", "甲丙 丁"),
     ("甲<gallery>\nファイル:a.jpg|[[乙]]\n</gallery>丙<math>x^2 {{</math>丁<timeline>\n戊</timeline>", "甲丙丁"),
@@ -62,7 +62,10 @@ RULES = [
     ("<pre>\n* [[甲]]\n</pre>", "* [[甲]]"),
     ("[<nowiki/>[甲と'<nowiki />'", "[[甲と''"),
     ("10 m<sup>2</sup>とH<sub>2</sub>Oと<sup>注</sup>", "10 m²とH₂Oと注"),
-    ("<ruby><rb>東</rb><rp>(</rp><rt>ひがし</rt><rp>)</rp></ruby>と<ruby>西<rt>にし</rt></ruby>", "東（ひがし）と西（にし）"),
+    (
+        "<ruby><rb>東</rb><rp>(</rp><rt>ひがし</rt><rp>)</rp></ruby>と<ruby>西<rt>にし</rt></ruby>",
+        "東（ひがし）と西（にし）",
+    ),
     ("甲<br>乙<br />丙<div style='a'>丁</div>", "甲\n乙\n丙\n丁"),
     ("<span>甲</span><small>乙</small><ほげ>と a < b > c <3", "甲乙<ほげ>と a < b > c <3"),
     ("甲</ref>乙</span>", "甲乙"),
@@ -79,7 +82,7 @@ RULES = [
     ("* {{未知}}\n* 一", "一"),
     ("&#42; 一\n<nowiki>*</nowiki> 二", "* 一\n* 二"),
     # Tables.
-    ("前\n{| class=\"a\"\n|-\n! 見出し\n|-\n| [[値]] || {{lang|en|b}}\n{|\n| 内\n|}\n|}\n後", "前\n後"),
+    ('前\n{| class="a"\n|-\n! 見出し\n|-\n| [[値]] || {{lang|en|b}}\n{|\n| 内\n|}\n|}\n後', "前\n後"),
     (":{| class=a\n| 値\n|}\n後", "後"),
     ("{|\n| 値\n|-\n! 別\n本文は残る", "本文は残る"),
     ("|-\n| 値\n|}\n後", "後"),
@@ -101,14 +104,16 @@ RULES = [
     ("a {{未知}} b", "a b"),
     ("（；´∀｀）と（）と「」と（、）と{{未知}}（＾ω＾）", "（；´∀｀）と（）と「」と（、）と（＾ω＾）"),
     ("（本文<ref>注</ref>）と「引用」<ref>注</ref>、次", "（本文）と「引用」、次"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wikitext", "expected"), RULES)
 def test_rules(wikitext, expected):
     assert plain_text(wikitext, "表題") == expected
     # Within a line of text nothing else happens, nor twice.
-    assert plain_text(f"前の段落。\n\n{wikitext}\n\n後の段落。", "表題") == f"前の段落。\n\n{expected}\n\n後の段落。".replace("\n\n\n\n", "\n\n")
+    assert plain_text(
+        f"前の段落。\n\n{wikitext}\n\n後の段落。", "表題"
+    ) == f"前の段落。\n\n{expected}\n\n後の段落。".replace("\n\n\n\n", "\n\n")
 
 
 ARTICLE = """導入。
@@ -136,9 +141,7 @@ ARTICLE = """導入。
 
 
 def test_reference_sections_go_with_all_below_them_and_empty_ones_too():
-    assert plain_text(ARTICLE) == (
-        "導入。\n\n歴史\n\n古代\n古い。\n\n近代\n新しい。\n\n出典の研究\nこれは本文。"
-    )
+    assert plain_text(ARTICLE) == ("導入。\n\n歴史\n\n古代\n古い。\n\n近代\n新しい。\n\n出典の研究\nこれは本文。")
     dropped = Extractor(keep_headings=False).plain_text(ARTICLE)
     assert dropped == "導入。\n\n古い。\n\n新しい。\n\nこれは本文。"
     assert "早い出典" in Extractor(cut_sections=frozenset()).plain_text(ARTICLE)
@@ -146,8 +149,15 @@ def test_reference_sections_go_with_all_below_them_and_empty_ones_too():
 
 @pytest.mark.parametrize(
     ("line", "title"),
-    [("== 甲 ==", "甲"), ("==甲==  ", "甲"), ("=== 甲 ==", "= 甲"), ("== '''甲'''<ref>a</ref> ==", "甲"), ("= 甲 =", "甲"), ("==甲==<!-- a -->", "甲")],
-)  # fmt: skip
+    [
+        ("== 甲 ==", "甲"),
+        ("==甲==  ", "甲"),
+        ("=== 甲 ==", "= 甲"),
+        ("== '''甲'''<ref>a</ref> ==", "甲"),
+        ("= 甲 =", "甲"),
+        ("==甲==<!-- a -->", "甲"),
+    ],
+)
 def test_headings(line, title):
     assert plain_text(f"一\n{line}\n二") == f"一\n\n{title}\n二"
 
@@ -159,11 +169,19 @@ def test_lines_that_are_no_headings(line):
 
 def test_losses_are_counted():
     losses = Losses()
-    plain_text("[[File:a]][[Category:b]]{{未知 の|[[c]]}}{{未知_の}}{{R|a}}<ref>a</ref>\n{|\n|}\n]]{{lang|en|d}}", losses=losses)
+    plain_text(
+        "[[File:a]][[Category:b]]{{未知 の|[[c]]}}{{未知_の}}{{R|a}}<ref>a</ref>\n{|\n|}\n]]{{lang|en|d}}",
+        losses=losses,
+    )
     assert losses.unknown_templates == {"未知 の": 2}
     assert {key: value for key, value in losses.removed.items() if value} == {
-        "file": 1, "category": 1, "template": 3, "ref": 1, "table": 1, "stray_bracket": 1
-    }  # fmt: skip
+        "file": 1,
+        "category": 1,
+        "template": 3,
+        "ref": 1,
+        "table": 1,
+        "stray_bracket": 1,
+    }
 
 
 def test_templates_of_ones_own():
@@ -181,15 +199,72 @@ def test_too_many_brackets_are_refused_and_not_worked_on():
 
 @pytest.mark.parametrize(
     "unit",
-    ["{{", "[[", "{{a|", "[[a|", "[http://a ", "}}", "]]", "{", "]", "\n{|", "\n|}", "<ref>", "<ref name=a>", "<!--", "<nowiki>", "<math>",
-     "</ref>", "<", "<ref ", "''", "__", "-{", "&", "&#", "（", "（、", "、{{a}}", "（{{a}}", "英: {{a}}）", "（（{{a}}））", "=\n", "== a\n", "*", "<br>", "{{nowrap|",
-     "[[a|{{nowrap|", "{{{", "{{a}", "＿＿", "\n ", "<rt>", "<sup>", "・{{a}}、", "\ufdef", "[[:", "{{lang|en|a}}", "\n\t:*"],
-)  # fmt: skip
+    [
+        "{{",
+        "[[",
+        "{{a|",
+        "[[a|",
+        "[http://a ",
+        "}}",
+        "]]",
+        "{",
+        "]",
+        "\n{|",
+        "\n|}",
+        "<ref>",
+        "<ref name=a>",
+        "<!--",
+        "<nowiki>",
+        "<math>",
+        "</ref>",
+        "<",
+        "<ref ",
+        "''",
+        "__",
+        "-{",
+        "&",
+        "&#",
+        "（",
+        "（、",
+        "、{{a}}",
+        "（{{a}}",
+        "英: {{a}}）",
+        "（（{{a}}））",
+        "=\n",
+        "== a\n",
+        "*",
+        "<br>",
+        "{{nowrap|",
+        "[[a|{{nowrap|",
+        "{{{",
+        "{{a}",
+        "＿＿",
+        "\n ",
+        "<rt>",
+        "<sup>",
+        "・{{a}}、",
+        "\ufdef",
+        "[[:",
+        "{{lang|en|a}}",
+        "\n\t:*",
+    ],
+)
 def test_hostile_repetition_takes_linear_time(unit):
     Extractor(max_brackets=10_000_000).plain_text(unit * (150_000 // len(unit)))  # else this runs into the time limit
 
 
-@pytest.mark.parametrize(("opening", "closing"), [("{{nowrap|", "}}"), ("[[a|", "]]"), ("{{未知|", "}}"), ("[[ファイル:a|", "]]"), ("\n{|\n|", "\n|}"), ("（{{未知}}", "）"), ("{{{a|", "}}}")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("{{nowrap|", "}}"),
+        ("[[a|", "]]"),
+        ("{{未知|", "}}"),
+        ("[[ファイル:a|", "]]"),
+        ("\n{|\n|", "\n|}"),
+        ("（{{未知}}", "）"),
+        ("{{{a|", "}}}"),
+    ],
+)
 def test_ten_thousand_brackets_in_each_other(opening, closing):
     text = plain_text("前" + opening * 10_000 + "中" + closing * 10_000 + "後")
     assert text[0] == "前"
@@ -199,10 +274,58 @@ def test_ten_thousand_brackets_in_each_other(opening, closing):
 
 
 PIECES = st.sampled_from(
-    ["[[", "]]", "{{", "}}", "{{{", "}}}", "|", "=", "\n", "\n{|", "\n|}", "[http://a ", "]", "'''", "<ref>", "</ref>", "<ref name=a/>", "<!--", "-->",
-     "<nowiki>", "</nowiki>", "<br>", "== a ==", "\n== 出典 ==\n", "* ", "：", "、", "（", "）", "「", "」", "&lt;", "&#91;", "__目次__", "-{", "}-", "lang|en|",
-     "ファイル:", "en:", "漢字", "かな", "a", " ", "<rt>", "</rt>", "\u3000", "\ufdd0", "\ufdef", "nowrap|"]
-)  # fmt: skip
+    [
+        "[[",
+        "]]",
+        "{{",
+        "}}",
+        "{{{",
+        "}}}",
+        "|",
+        "=",
+        "\n",
+        "\n{|",
+        "\n|}",
+        "[http://a ",
+        "]",
+        "'''",
+        "<ref>",
+        "</ref>",
+        "<ref name=a/>",
+        "<!--",
+        "-->",
+        "<nowiki>",
+        "</nowiki>",
+        "<br>",
+        "== a ==",
+        "\n== 出典 ==\n",
+        "* ",
+        "：",
+        "、",
+        "（",
+        "）",
+        "「",
+        "」",
+        "&lt;",
+        "&#91;",
+        "__目次__",
+        "-{",
+        "}-",
+        "lang|en|",
+        "ファイル:",
+        "en:",
+        "漢字",
+        "かな",
+        "a",
+        " ",
+        "<rt>",
+        "</rt>",
+        "\u3000",
+        "\ufdd0",
+        "\ufdef",
+        "nowrap|",
+    ]
+)
 
 
 @given(st.lists(PIECES, max_size=40).map("".join))
@@ -212,7 +335,9 @@ def test_no_markup_breaks_it(wikitext):
     assert text == text.strip()
 
 
-PLAIN = st.text(st.characters(exclude_characters="[]{}|'=*#:;<>~_＿-!&\r", exclude_categories=["Cs", "Cn"]), max_size=80)
+PLAIN = st.text(
+    st.characters(exclude_characters="[]{}|'=*#:;<>~_＿-!&\r", exclude_categories=["Cs", "Cn"]), max_size=80
+)
 
 
 @given(PLAIN)
@@ -231,11 +356,25 @@ def balanced(draw, depth=3):
         parts.append(
             draw(
                 st.sampled_from(
-                    [f"[[甲|{inside}]]", f"{{{{未知|{inside}}}}}", f"{{{{nowrap|{inside}}}}}", f"<ref>{inside.replace('<ref>', '').replace('</ref>', '')}</ref>", f"（{inside}）",
-                     f"[[ファイル:a.jpg|thumb|{inside}]]", "'''文'''", "[http://a.jp 頁]", f"<small>{inside}</small>", "、", "文", "\n", f"{{{{lang|en|{inside}}}}}", f"\n{{|\n| {inside}\n|}}\n"]
+                    [
+                        f"[[甲|{inside}]]",
+                        f"{{{{未知|{inside}}}}}",
+                        f"{{{{nowrap|{inside}}}}}",
+                        f"<ref>{inside.replace('<ref>', '').replace('</ref>', '')}</ref>",
+                        f"（{inside}）",
+                        f"[[ファイル:a.jpg|thumb|{inside}]]",
+                        "'''文'''",
+                        "[http://a.jp 頁]",
+                        f"<small>{inside}</small>",
+                        "、",
+                        "文",
+                        "\n",
+                        f"{{{{lang|en|{inside}}}}}",
+                        f"\n{{|\n| {inside}\n|}}\n",
+                    ]
                 )
             )
-        )  # fmt: skip
+        )
     return "".join(parts)
 
 

@@ -19,11 +19,11 @@ PAGES = {
     "templates in links": "[[甲|乙{{未知}}丙]]と[[丁{{未知|a}}]]",
     "links in templates": "前{{未知|[[甲|乙]]|[[ファイル:a.jpg|丙]]}}後",
     "template over lines": "前\n{{未知\n| 甲 = [[乙]]\n| 丙 = {{丁\n| 戊\n}}\n}}\n後",
-    "a table": "前\n{| class=\"wikitable\"\n|+ 表題\n|-\n! 見出し !! 別\n|-\n| 甲 || [[乙]]\n|}\n後",
+    "a table": '前\n{| class="wikitable"\n|+ 表題\n|-\n! 見出し !! 別\n|-\n| 甲 || [[乙]]\n|}\n後',
     "a table with templates": "前\n{| {{style|a}}\n|-\n| {{未知|甲|乙}} || {{nowrap|丙}}\n|-\n| [[a|{{b}}]]\n|}\n後",
     "a table in a table": "前\n{|\n| 甲\n{|\n| 乙\n|}\n| 丙\n|}\n後",
     "a table in a template": "前{{未知|\n{|\n| 甲\n|}\n}}後",
-    "references": "甲<ref>乙</ref>丙<ref name=\"a\" />丁<ref name=\"b\">[[戊]]{{己}}</ref>庚",
+    "references": '甲<ref>乙</ref>丙<ref name="a" />丁<ref name="b">[[戊]]{{己}}</ref>庚',
     "a reference with braces that do not fit": "甲<ref>乙{{丙</ref>丁{{戊}}己",
     "comments": "甲<!-- 乙 [[丙 -->丁<!-- {{ -->戊",
     "nowiki": "甲<nowiki>[[乙]]''丙''{{丁}}</nowiki>戊",
@@ -42,25 +42,32 @@ PAGES = {
     "brackets of other kinds": "f(x) = [1] と a[i] と {k: v}",
     "a link over a line": "[[甲]]\n[[乙|丙]]\n\n[[丁]]",
     "a pipe in a label": "[[甲|乙|丙]]",
-    "an infobox": "{{Infobox 人物\n|名前={{ruby|山田|やまだ}}\n|画像=[[ファイル:a.jpg|200px]]\n|生年={{birth|1900|1|1}}\n|公式=[http://a.jp b]\n}}\n'''山田'''は人。",
+    "an infobox": "{{Infobox 人物\n|名前={{ruby|山田|やまだ}}\n|画像=[[ファイル:a.jpg|200px]]\n"
+    "|生年={{birth|1900|1|1}}\n|公式=[http://a.jp b]\n}}\n'''山田'''は人。",
     "arguments": "前{{{1}}}後",
     "definition list": "; 語\n: 説明",
     "language link with colon": "[[:en:Tokyo|英語版]]と[[:カテゴリ:町|町の分類]]",
-}  # fmt: skip
+}
 
 INTENDED = {
     "table": (
-        "前\n{|\n| 甲\n|}\n後", "前\n後",
+        "前\n{|\n| 甲\n|}\n後",
+        "前\n後",
         "rows of cells are no running text; strip_code keeps them",
     ),
     "file": (
-        "前[[ファイル:a.jpg|thumb|[[川]]の図]]後", "前後",
+        "前[[ファイル:a.jpg|thumb|[[川]]の図]]後",
+        "前後",
         "captions stand in the middle of a sentence; strip_code keeps the options too: thumb川の図",
     ),
     "category": ("前[[カテゴリ:町]]後", "前後", "strip_code keeps the text of the link"),
     "interlanguage": ("前[[en:Tokyo]]後", "前後", "strip_code keeps the text of the link"),
     "colon": ("[[:Category:町]]", "Category:町", "strip_code keeps the colon that MediaWiki hides"),
-    "text templates": ("{{lang|en|Tokyo}}と{{読み仮名|山|やま}}", "Tokyoと山（やま）", "strip_code has no table of templates"),
+    "text templates": (
+        "{{lang|en|Tokyo}}と{{読み仮名|山|やま}}",
+        "Tokyoと山（やま）",
+        "strip_code has no table of templates",
+    ),
     "lost readings": ("東京（とうきょう、{{未知}}）", "東京（とうきょう）", "strip_code leaves （とうきょう、）"),
     "raised digits": ("10 m<sup>2</sup>", "10 m²", "m2 would be another word"),
     "ruby": ("<ruby>東<rt>ひがし</rt></ruby>", "東（ひがし）", "strip_code gives 東ひがし"),
@@ -70,10 +77,14 @@ INTENDED = {
     "unclosed reference": ("甲<ref>乙\n丙", "甲\n丙", "strip_code keeps the tag"),
     "stray brackets": ("甲{{乙\n[[丙", "甲乙\n丙", "strip_code keeps them as text"),
     "braces that close twice": ("甲{{a}}}}乙", "甲乙", "strip_code keeps them as text"),
-    "definition on the line of its term": ("; 語 : 説明", "語 : 説明", "the colon separates them; strip_code gives 語  説明"),
+    "definition on the line of its term": (
+        "; 語 : 説明",
+        "語 : 説明",
+        "the colon separates them; strip_code gives 語  説明",
+    ),
     "ten thousand braces": ("前" + "{{" * 10_000 + "}}" * 10_000 + "後", "前後", "strip_code runs out of stack"),
     "conversion": ("甲-{乙}-丙", "甲丙", "not known to mwparserfromhell"),
-}  # fmt: skip
+}
 
 
 def words(text: str) -> str:
@@ -84,7 +95,9 @@ def words(text: str) -> str:
 def oracle(wikitext: str) -> str:
     """What mwparserfromhell keeps, templates, tables and tags without text removed first."""
     code = mwparserfromhell.parse(wikitext)
-    for tag in code.filter_tags(recursive=True, matches=lambda node: str(node.tag) in ("table", "ref", "gallery", "math")):
+    for tag in code.filter_tags(
+        recursive=True, matches=lambda node: str(node.tag) in ("table", "ref", "gallery", "math")
+    ):
         if tag in code.filter_tags(recursive=True):
             code.remove(tag)
     return words(code.strip_code(normalize=True, collapse=True, keep_template_params=False))
