@@ -49,7 +49,8 @@ def wikitext(lines: Iterable[str], rng: random.Random) -> str:
     """An article of these lines."""
     name = f"町{rng.randrange(10_000)}"
     parts = [
-        f"{{{{Infobox 町\n|名称={name}\n|画像=[[ファイル:{name}.jpg|250px|町の様子]]\n|人口={{{{formatnum:{rng.randrange(10**6)}}}}}"
+        f"{{{{Infobox 町\n|名称={name}\n|画像=[[ファイル:{name}.jpg|250px|町の様子]]\n|人口="
+        f"{{{{formatnum:{rng.randrange(10**6)}}}}}"
         "\n|面積=12.3\n|隣接={{Plainlist|\n* [[北町]]\n* [[南町]]\n}}\n|サイト=[http://example.com/ 公式]\n}}\n"
         f"'''{{{{読み仮名|{name}|まち|英: {{{{lang|en|Town}}}}}}}}'''は、[[日本]]の町である<ref name=\"a\">{{{{Cite web|url=http://"
         "example.com/a|title=町の話|accessdate=2020-01-01|publisher=[[役場]]}}</ref>。\n"

@@ -1,6 +1,6 @@
 """Templates of the Japanese Wikipedia that carry text, and those known to carry none. Others are counted.
 
-The first two are from the templates' manuals, the rest from how articles use them. Names are in lower case, with spaces.
+Readings are from the templates' manuals, the rest from how articles use them. Names are in lower case, with spaces.
 """
 
 from collections.abc import Mapping
