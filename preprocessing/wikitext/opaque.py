@@ -67,5 +67,6 @@ def _end_of_ref(text: str, match: re.Match[str], removed: Counter[str]) -> int:
     removed["unclosed_ref"] += 1
     if "name" in match[2].lower() or "group" in match[2].lower():
         return match.end()  # `<ref name="a">` for `<ref name="a" />`: what follows is text
-    line_end = text.find("\n", match.end())
-    return min(following.start() if following else len(text), line_end if line_end >= 0 else len(text))
+    end = following.start() if following else len(text)
+    line_end = text.find("\n", match.end(), end)
+    return line_end if line_end >= 0 else end

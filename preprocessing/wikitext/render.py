@@ -120,10 +120,9 @@ class Renderer:
         inside = _Part(span.start + 2, span.end - 2, index + 1, span.after)
         name_part, rest = self._cut(_PIPE, inside)
         if name_part.first < name_part.last:
-            name, rule = "", self._templates.rule("", "")
+            rule = self._templates.rule("", "")  # a name that is computed
         else:
-            name = self._text[name_part.start : name_part.end].replace(HOLE, "").strip()
-            rule = self._templates.rule(name, self._title)
+            rule = self._templates.rule(self._text[name_part.start : name_part.end], self._title)
         if rule.form is None:
             self._removed["template"] += 1
             if not rule.known:

@@ -130,7 +130,8 @@ def _unless_unlike(match: re.Match[str]) -> str:
     return "" if _PAIRS[match[1]] == match[2] else match[0]
 
 
-def _count(pattern: "re.Pattern[str]", by: object, text: str, tally: Counter[str], name: str) -> str:
+def _count(pattern: re.Pattern[str], by: object, text: str, tally: Counter[str], name: str) -> str:
     changed, number = pattern.subn(by, text)  # type: ignore[call-overload]
-    tally[name] += number if changed != text else 0
+    if changed != text:
+        tally[name] += number
     return str(changed)

@@ -62,7 +62,7 @@ def _external(losses: Losses) -> Callable[[re.Match[str]], str]:
 def _template(templates: Templates, title: str, losses: Losses) -> Callable[[re.Match[str]], str]:
     def replacement(match: re.Match[str]) -> str:
         name, rest = match.groups()
-        rule = templates.rule(name.replace(HOLE, "").strip(), title)
+        rule = templates.rule(name, title)
         if rule.form is None:
             losses.removed["template"] += 1
             if not rule.known:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from preprocessing.wikitext.formats import Format, parse
+from preprocessing.wikitext.marks import HOLE
 
 _READING = "{1}（{2}、{3}）"
 _LINES = {
@@ -31,6 +32,7 @@ _LINES = {
         "要追加記述範囲, 曖昧範囲, いつ範囲, 誰範囲, citation needed span, 観点範囲, 不明瞭範囲, "
         "quotation, quote, cquote, bquote, squote, rquote, 引用, 引用文, 行内引用, inlinequote, "
         "abbr, 略語, tooltip, ツールチップ, by, flag, flagcountry, flagu, 国旗, chem2, math, mvar, val, pdflink, "
+        "ピン音, ピンイン, 拼音, pinyin, 注音, "
         "学名, 属名, species, ipa, ipaフォント, 発音, lang-ja, 仮名, hidden text, 訳注範囲, sic, interp, ruby base, "
         "和名, 年号, ifsubst text, audio label, transcription, 歌詞, 詩, 見出し語, 音声テキスト, 漢字"
     ),
@@ -44,6 +46,9 @@ _LINES = {
     "{hangul|hanja|1}": "korean, 朝鮮語",
     "{1}駅": "駅, stn, sta, rws, 駅リンク",
     "{1}年": "年, 西暦年",
+    "¥{1}": "jpy",
+    "${1}": "usd",
+    "€{1}": "eur",
     "{1}/{2}": "frac, fraction, sfrac, 分数",
     "×10{1}": "e, 10の累乗",
     "{*}": "chem, 化学式",
@@ -235,16 +240,16 @@ class Templates:
 
     def rule(self, name: str, title: str) -> Rule:
         """What becomes of the template that is called by `name`, on the page `title`."""
-        if len(name) > _MAX_NAME:
-            return Rule(None, known=False, name="(long)")
         if found := self._remembered.get(name):
             return found
-        short = normalised(name)
+        if len(name) > _MAX_NAME:
+            return Rule(None, known=False, name="(long)")
+        short = normalised(name.replace(HOLE, ""))
         if short in _PAGE_NAMES:
             return Rule((title,) if title else None)
         head, colon, _ = short.partition(":")
         if colon and head in _AFTER_COLON:
-            return Rule((name.partition(":")[2].strip(),))
+            return Rule((name.partition(":")[2].replace(HOLE, "").strip(),))
         rule = self._find(short)
         if len(self._remembered) < _REMEMBERED:
             self._remembered[name] = rule
