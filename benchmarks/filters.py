@@ -37,7 +37,7 @@ from preprocessing.readers.jsonl import JsonLinesReader
 from preprocessing.sample.corpus import WebCorpus
 from preprocessing.step import Filter, Mapper
 from preprocessing.text.folding import fold
-from preprocessing.text.words import FOLDER, read_word_list
+from preprocessing.text.word_lists import FOLDER, read_words
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from published_rules import swallow
@@ -138,7 +138,7 @@ def row(ours: str, rate: float, peer: str, peer_rate: float, same: str) -> dict[
 
 def word_rows(texts: Sequence[str], size: int, repeat: int) -> Iterator[dict[str, Any]]:
     """One list and all lists in one text, against pyahocorasick and `re`, all after folding."""
-    words = [fold(word) for name in LISTS for word in read_word_list(FOLDER / f"{name}.txt")]
+    words = [fold(word) for name in LISTS for word in read_words(str(FOLDER / f"{name}.txt"))]
     automaton = ahocorasick.Automaton()
     for word in words:
         automaton.add_word(word, word)

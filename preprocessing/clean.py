@@ -15,7 +15,7 @@ from jp_llm.runtime.files import atomic_writer
 from preprocessing.archives import Member, members
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
-from preprocessing.document import Document, Rejected
+from preprocessing.document import Record, Rejected
 from preprocessing.documents import CLEANED, DOCUMENTS, DocumentWriter, split_of
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import Piece, Unit, selected
@@ -67,11 +67,11 @@ class _Records:
         self._counts = counts
         self._damaged: set[str] = set()
 
-    def read(self, reader: Reader) -> Iterator[Document | Rejected]:
+    def read(self, reader: Reader) -> Iterator[Record]:
         for piece in self._unit.pieces:
             yield from self._guarded(self._read_piece(reader, piece), piece.path, None)
 
-    def _read_piece(self, reader: Reader, piece: Piece) -> Iterator[Document | Rejected]:
+    def _read_piece(self, reader: Reader, piece: Piece) -> Iterator[Record]:
         if piece.fetched:
             yield from reader.read_part(self._unit.source, piece.path)
             return
@@ -87,7 +87,7 @@ class _Records:
                 stream = self._open(file, piece.path)
             yield from reader.read(RawFile(self._unit.source, piece.path, None, piece.name, stream, piece.start))
 
-    def _read_archive(self, reader: Reader, piece: Piece, file: BinaryIO) -> Iterator[Document | Rejected]:
+    def _read_archive(self, reader: Reader, piece: Piece, file: BinaryIO) -> Iterator[Record]:
         assert piece.first is not None
         for member in members(self._open(file, piece.path), piece.path):
             if piece.last is not None and member.index >= piece.last:
@@ -101,7 +101,7 @@ class _Records:
             else:
                 self._counts.skipped_members += 1
 
-    def _read_member(self, reader: Reader, piece: Piece, member: Member) -> Iterator[Document | Rejected]:
+    def _read_member(self, reader: Reader, piece: Piece, member: Member) -> Iterator[Record]:
         assert member.stream is not None
         stream = self._open(member.stream, f"{piece.path}: {member.name}")
         yield from reader.read(
@@ -111,9 +111,7 @@ class _Records:
     def _open(self, file: Any, name: str) -> io.BufferedReader:
         return decompressed(file, name, self._config.max_decompression_ratio)
 
-    def _guarded(
-        self, records: Iterator[Document | Rejected], path: str, member: str | None
-    ) -> Iterator[Document | Rejected]:
+    def _guarded(self, records: Iterator[Record], path: str, member: str | None) -> Iterator[Record]:
         """Records up to the damage, which ends the run or becomes a record of its own."""
         try:
             yield from records

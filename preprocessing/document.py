@@ -1,5 +1,6 @@
 """What flows through the pipeline: a document, or a piece of raw input that could not become one."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,3 +48,17 @@ class Rejected:
     """One short word that becomes the name of a counter."""
     start: str
     """`repr` of the first bytes, or what was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a reader counts instead of keeping it: redirects of an encyclopedia, templates that it removed."""
+
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Reason -> records that are none of ours, by design and by the million; they are not kept in `rejects/`."""
+    changed: Counter[str] = field(default_factory=Counter)
+    """What -> how many of it the texts have lost."""
+
+
+Record = Document | Rejected | Tally
+"""What a reader yields."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter_ns, thread_time_ns
 
 from preprocessing.counts import Counts, StepCounts
-from preprocessing.document import Document, Rejected
+from preprocessing.document import Document, Record, Rejected, Tally
 from preprocessing.report.histograms import Histograms
 from preprocessing.report.samples import Samples, key_of
 from preprocessing.step import Filter, Mapper
@@ -24,7 +24,7 @@ _INTERRUPTION_NANOSECONDS = 100_000
 
 
 def cleaned(
-    records: Iterable[Document | Rejected],
+    records: Iterable[Record],
     steps: Sequence[Mapper | Filter],
     counts: Counts,
     reject: Callable[[Rejected], None],
@@ -43,6 +43,10 @@ def cleaned(
     histograms = Histograms()
     documents = characters = size = 0
     for record in records:
+        if isinstance(record, Tally):
+            counts.rejected.update(record.rejected)
+            counts.changed.update(record.changed)
+            continue
         if isinstance(record, Rejected):
             counts.rejected[record.reason] += 1
             reject(record)

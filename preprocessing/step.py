@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from jp_llm.config.section import Section
-from preprocessing.document import Document, Rejected
+from preprocessing.document import Document, Record
 from preprocessing.raw_file import RawFile
 
 CutAt = Literal["line", "blank_line", "page"] | None
@@ -47,13 +47,13 @@ class Reader(Section, ABC):
         """
         return None
 
-    def read_part(self, source: str, part: str) -> Iterator[Document | Rejected]:
+    def read_part(self, source: str, part: str) -> Iterator[Record]:
         """Every record of one of `parts`, in order."""
         raise NotImplementedError
 
     @abstractmethod
-    def read(self, raw: RawFile) -> Iterator[Document | Rejected]:
-        """Every record of `raw` in order, as a document or with the reason why it is none."""
+    def read(self, raw: RawFile) -> Iterator[Record]:
+        """Every record of `raw` in order, as a document or with the reason why it is none; a `Tally` wherever."""
 
 
 class Mapper(Step):

@@ -11,7 +11,8 @@ from jp_llm.runtime.plugin import nearest
 from preprocessing.document import Document
 from preprocessing.step import Filter
 from preprocessing.text.folding import fold
-from preprocessing.text.words import FOLDER, WordFinder, read_word_list
+from preprocessing.text.word_lists import FOLDER, read_words, word_list_problems
+from preprocessing.text.words import WordFinder
 
 
 class WordsFilter(Filter):
@@ -22,7 +23,7 @@ class WordsFilter(Filter):
 
     of: str | tuple[str, ...]
     """A list in preprocessing/word_lists (ads, adult, discrimination, violence), or a file of your own that ends with
-    .txt: UTF-8, one word per line, # begins a comment. Several lists in one step are each judged by the same limits;
+    .txt: UTF-8, one word per line, `# ` begins a comment. Several lists in one step are each judged by the same limits;
     words are looked for together, which is faster than several steps."""
     maximum_hits: NonNegativeInt | None = None
     """More occurrences are dropped."""
@@ -48,11 +49,7 @@ class WordsFilter(Filter):
             if not name.endswith(".txt") and not path.is_file():
                 found.append(f"of: no list {name!r} in preprocessing/word_lists{nearest(name, names)}")
                 continue
-            try:
-                if not read_word_list(path):
-                    found.append(f"of: {path} holds no words")
-            except (OSError, UnicodeDecodeError) as error:
-                found.append(f"of: {path}: {getattr(error, 'strerror', None) or 'no UTF-8'}")
+            found += word_list_problems("of", str(path))
         stems = [_path(name).stem for name in self._names]
         found += [f"of: two lists are named {stem}" for stem in sorted(set(stems)) if stems.count(stem) > 1]
         return found if self._names else [*found, "of: name at least one list"]
@@ -67,7 +64,7 @@ class WordsFilter(Filter):
     @cached_property
     def _lists(self) -> dict[str, frozenset[str]]:
         """Reason -> the folded words."""
-        return {_path(name).stem: frozenset(map(fold, read_word_list(_path(name)))) for name in self._names}
+        return {_path(name).stem: frozenset(map(fold, read_words(str(_path(name))))) for name in self._names}
 
     @cached_property
     def _finder(self) -> WordFinder:

@@ -1,7 +1,7 @@
 """Personal data: numbers and addresses of people give way to placeholders. Names of people need a model: not done."""
 
 from collections import Counter
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -30,6 +30,8 @@ class PersonalDataMapper(Mapper):
 
     Corporate numbers, ISBN and order numbers, prices and years are left alone. Nothing of the original is kept.
     """
+
+    sensitive: ClassVar[bool] = True
 
     kinds: tuple[Kind, ...] = ("phone", "mail", "postal_code", "my_number", "card", "ip", "passport", "bank_account")
     """Not by default: toll_free (numbers of businesses), line_id, account_name (@names)."""

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from jp_llm.runtime.errors import UserError
 
-_FOLDER = Path(__file__).parents[1] / "word_lists"
+FOLDER = Path(__file__).parents[1] / "word_lists"
 
 
 def own_list(name: str) -> str:
     """Path of a list that comes with jp-llm."""
-    return str(_FOLDER / f"{name}.txt")
+    return str(FOLDER / f"{name}.txt")
 
 
 def read_words(path: str) -> Iterator[str]:

@@ -5,7 +5,6 @@ two neighbours, and then word by word. Time is linear in the text; the number of
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from preprocessing.text.characters import Codes, codes_of
 from preprocessing.text.folding import fold
 
-FOLDER = Path(__file__).parents[1] / "word_lists"
 _KATAKANA = re.compile("[ァ-ヺー]+")
 _LATIN = re.compile("[a-z]+")
 _FACTOR = np.uint32(0x9E3779B1)
@@ -33,17 +31,6 @@ class Found(NamedTuple):
     start: int
     end: int
     word: str
-
-
-def read_word_list(path: Path) -> tuple[str, ...]:
-    """The words of a file, one per line; empty lines and those that begin with # are left out.
-
-    Raises:
-        OSError: it cannot be read.
-        UnicodeDecodeError: it is no UTF-8.
-    """
-    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    return tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
 class WordFinder:

@@ -2,7 +2,7 @@ import pytest
 from raw import document
 
 from preprocessing.filters.words import WordsFilter
-from preprocessing.text.words import FOLDER, read_word_list
+from preprocessing.text.word_lists import own_list, read_words
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_users_file_belongs_to_the_plan(path):
 
 @pytest.mark.parametrize("name", ["ads", "adult", "discrimination", "violence"])
 def test_our_lists(name):
-    words = read_word_list(FOLDER / f"{name}.txt")
+    words = list(read_words(own_list(name)))
     assert 10 < len(words) < 100
     assert all(len(word) > 1 for word in words)
     filter = WordsFilter(of=name, maximum_distinct=2)

@@ -1,12 +1,11 @@
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocessing.text.characters import codes_of
 from preprocessing.text.folding import folded
-from preprocessing.text.words import WordFinder, pairs_of, read_word_list
+from preprocessing.text.words import WordFinder, pairs_of
 
 
 def find(text: str, *words: str, stand_alone: bool = True) -> list[str]:
@@ -49,12 +48,3 @@ def test_positions():
 def test_as_a_regular_expression_finds_them(text, words):
     pattern = "|".join(sorted(words, key=lambda word: (-len(word), word)))
     assert find(text, *words) == (re.findall(pattern, text) if words else [])
-
-
-def test_word_lists_are_read_line_by_line(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("\ufeff# comment\n東京\n\n  大阪 \r\n東京\n", encoding="utf-8")
-    assert read_word_list(path) == ("東京", "大阪")
-    path.write_bytes("東京".encode("cp932"))
-    with pytest.raises(UnicodeDecodeError):
-        read_word_list(path)

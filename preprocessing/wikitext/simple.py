@@ -1,0 +1,83 @@
+"""Links and templates without brackets inside: nine of ten, and several times faster by substitution than as spans.
+
+What is substituted may make the bracket around it a simple one, so this is done a few times. The rest is left to
+spans; the outcome is the same.
+"""
+
+import re
+from collections.abc import Callable
+
+from preprocessing.wikitext.formats import filled
+from preprocessing.wikitext.links import link_text
+from preprocessing.wikitext.marks import HOLE, apart
+from preprocessing.wikitext.render import Losses
+from preprocessing.wikitext.templates import Templates
+
+# Conditions on what is before come after the first signs: `re` skips to a literal, but not to a condition.
+_LINK = re.compile(r"\[\[(?<!\[\[\[)([^\[\]{}|]*+)(?:\|([^\[\]{}]*+))?\]\]")
+_EXTERNAL = re.compile(r"\[(?<!\[\[)(?=https?://|ftp://|//|mailto:)[^\s\[\]{}<\"]*+([^\[\]{}\n]*+)\](?!\])")
+_TEMPLATE = re.compile(r"\{\{(?<!\{\{\{)([^{}\[\]|]*+)(?:\|([^{}\[\]]*+))?\}\}(?!\})")
+_UNUSUAL = re.compile("[:\n<>" + HOLE + "]")
+_TIMES = 3
+
+
+def without_simple_brackets(text: str, templates: Templates, title: str, losses: Losses) -> str:
+    """`text` with what simple links and templates leave. Linear."""
+    link, external, template = _link(losses), _external(losses), _template(templates, title, losses)
+    for _ in range(_TIMES):
+        text, links = _LINK.subn(link, text)
+        if "[http" in text or "[//" in text:
+            text = _EXTERNAL.sub(external, text)
+        text, found = _TEMPLATE.subn(template, text)
+        if not links and not found:
+            break
+    return text
+
+
+def _link(losses: Losses) -> Callable[[re.Match[str]], str]:
+    removed = losses.removed
+
+    def replacement(match: re.Match[str]) -> str:
+        target, label = match.groups("")
+        if target and not _UNUSUAL.search(target):
+            return apart(label if label and not label.isspace() else target.strip())
+        shown = link_text(target.replace(HOLE, ""), label, removed)
+        if shown is None:
+            removed["broken_link"] += 1
+            return apart(match[0][2:-2])
+        return apart(shown)
+
+    return replacement
+
+
+def _external(losses: Losses) -> Callable[[re.Match[str]], str]:
+    def replacement(match: re.Match[str]) -> str:
+        label = match[1].strip()
+        losses.removed["bare_url"] += not label
+        return apart(label) or HOLE
+
+    return replacement
+
+
+def _template(templates: Templates, title: str, losses: Losses) -> Callable[[re.Match[str]], str]:
+    def replacement(match: re.Match[str]) -> str:
+        name, rest = match.groups()
+        rule = templates.rule(name, title)
+        if rule.form is None:
+            losses.removed["template"] += 1
+            if not rule.known:
+                losses.unknown_templates[rule.name] += 1
+            return HOLE
+        arguments: dict[str, str] = {}
+        if rest is not None:
+            number = 0
+            for part in rest.split("|"):
+                key, equals, value = part.partition("=")
+                if equals and "<" not in key:
+                    arguments[key.strip()] = value.strip()
+                else:
+                    number += 1
+                    arguments[str(number)] = part.strip()
+        return apart(filled(rule.form, arguments))
+
+    return replacement
