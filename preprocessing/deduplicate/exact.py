@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from preprocessing.deduplicate.batches import read_batches
 from preprocessing.deduplicate.pairs import Pairs
@@ -15,7 +14,6 @@ from preprocessing.deduplicate.tables import (
     Workspace,
     gather_range,
     group_starts,
-    rows_of_file,
     write_array,
 )
 from preprocessing.text.keys import exact_keys
@@ -51,11 +49,3 @@ def merge_exact(folder: str, part: int, parts: int, sources: Sequence[str], seed
     write_array(workspace.path("exact_duplicates", part), pairs)
     sizes = np.bincount(np.cumsum(new) - 1) if len(rows) else np.empty(0, dtype=np.int64)
     return Pairs.of(pairs[:, 0], pairs[:, 1], np.ones(len(pairs)), sizes, sources, seed).to_json()
-
-
-def exact_duplicates(workspace: Workspace, file: int, documents: int) -> NDArray[np.bool_]:
-    """Whether each document of a file is equal to an earlier one: bool [documents]."""
-    dropped = np.zeros(documents, dtype=np.bool_)
-    rows = rows_of_file(workspace.files("exact_duplicates"), 2, file)
-    dropped[(rows[:, 0] & np.uint64(0xFFFFFFFF)).astype(np.int64)] = True
-    return dropped

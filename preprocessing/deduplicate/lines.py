@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.deduplicate.batches import read_batches
-from preprocessing.deduplicate.config import DeduplicationConfig
-from preprocessing.deduplicate.exact import exact_duplicates
+from preprocessing.deduplicate.config import DeduplicationConfig, LinesConfig, ParagraphsConfig
+from preprocessing.deduplicate.decisions import exact_duplicates, near_duplicates
 from preprocessing.deduplicate.tables import (
     Workspace,
     gather_range,
@@ -23,7 +23,7 @@ from preprocessing.deduplicate.tables import (
 from preprocessing.text.keys import exact_keys, mixed, segment_hashes
 
 BYTES_PER_ROW = 64
-"""What a row takes at the height of `merge_lines`."""
+"""What a row takes at the height of `merge_paragraphs`."""
 _BLANK_LINES = re.compile("\n{3,}")
 
 Hashes = NDArray[np.uint64]
@@ -45,7 +45,7 @@ class _Lines:
     long_hashes: Hashes
 
     @classmethod
-    def of(cls, texts: Sequence[str], config: DeduplicationConfig) -> "_Lines":
+    def of(cls, texts: Sequence[str], rule: LinesConfig | None, paragraphs: ParagraphsConfig | None) -> "_Lines":
         split = [text.split("\n") for text in texts]
         starts = np.zeros(len(texts) + 1, dtype=np.int64)
         np.cumsum([len(lines) for lines in split], out=starts[1:])
@@ -53,10 +53,10 @@ class _Lines:
         lengths = np.fromiter(map(len, lines), dtype=np.int64, count=len(lines))
         nothing = np.empty(0, dtype=np.int64)
         short = long = nothing
-        if config.lines:
-            short = np.flatnonzero((lengths > 0) & (lengths <= config.lines.maximum_characters))
-        if config.paragraphs:
-            long = np.flatnonzero(lengths >= config.paragraphs.minimum_characters)
+        if rule:
+            short = np.flatnonzero((lengths > 0) & (lengths <= rule.maximum_characters))
+        if paragraphs:
+            long = np.flatnonzero(lengths >= paragraphs.minimum_characters)
         short, short_hashes = _hashed(lines, short, mask_digits=True)
         long, long_hashes = _hashed(lines, long, mask_digits=False)
         return cls(lines, starts, short, short_hashes, long, long_hashes)
@@ -73,25 +73,62 @@ def _hashed(lines: list[str], places: NDArray[np.int64], *, mask_digits: bool) -
 
 
 def lines_of_file(config: DeduplicationConfig, folder: str, name: str, file: int, documents: int) -> dict[str, Any]:
-    """Write (hash, documents) of short lines and (hash, document) of paragraphs of a file, both sorted.
+    """Write (hash, documents) of the short lines of a file, sorted.
 
     Documents that are copies of others are left out: a page crawled a hundred times makes no menu of its lines.
     """
     workspace = Workspace(folder)
     copies = exact_duplicates(workspace, file, documents)
-    short: list[Hashes] = []
-    long: list[NDArray[np.uint64]] = []
+    found = []
     for batch in read_batches(Path(folder) / name):
-        kept = [place for place in range(len(batch.texts)) if not copies[batch.first + place]]
-        found = _Lines.of([batch.texts[place] for place in kept], config)
-        numbers = np.array(kept, dtype=np.uint64) + np.uint64((file << 32) + batch.first)
-        short.append(_unique(found.short_hashes, numbers[found.texts_of(found.short)])[:, 0])
-        long.append(_unique(found.long_hashes, numbers[found.texts_of(found.long)]))
-    hashes, counts = np.unique(_joined(short), return_counts=True)
+        kept = np.flatnonzero(~copies[batch.first : batch.first + len(batch.texts)])
+        lines = _Lines.of([batch.texts[place] for place in kept.tolist()], config.lines, None)
+        found.append(_unique(lines.short_hashes, kept.astype(np.uint64)[lines.texts_of(lines.short)])[:, 0])
+    hashes, counts = np.unique(_joined(found), return_counts=True)
     write_array(workspace.path("lines", file), np.column_stack((hashes, counts.astype(np.uint64))))
-    paragraphs = np.concatenate([np.empty((0, 2), dtype=np.uint64), *long])
-    write_array(workspace.path("paragraphs", file), paragraphs[np.lexsort(paragraphs.T[::-1])])
-    return {"lines": len(hashes), "paragraphs": len(paragraphs)}
+    return {"rows": len(hashes)}
+
+
+def merge_lines(folder: str, part: int, parts: int, minimum_documents: int) -> dict[str, Any]:
+    """Write the hashes of the lines, in a range of hashes, that stand in so many documents; sorted."""
+    workspace = Workspace(folder)
+    rows = gather_range(workspace.files("lines"), 2, part, parts)
+    rows = rows[np.argsort(rows[:, 0])]
+    frequent = np.empty(0, dtype=np.uint64)
+    if len(rows):
+        starts = np.flatnonzero(np.concatenate(([True], rows[1:, 0] != rows[:-1, 0])))
+        frequent = rows[starts, 0][np.add.reduceat(rows[:, 1], starts) >= minimum_documents]
+    write_array(workspace.path("frequent_lines", part), frequent)
+    return {"found": len(frequent)}
+
+
+def paragraphs_of_file(
+    config: DeduplicationConfig, folder: str, name: str, file: int, documents: int
+) -> dict[str, Any]:
+    """Write (hash, document) of the paragraphs of the documents of a file that are left so far, sorted."""
+    workspace = Workspace(folder)
+    gone = exact_duplicates(workspace, file, documents) | near_duplicates(workspace, file, documents)
+    shortener = Shortener(config, folder, file, paragraphs=False)
+    found = [np.empty((0, 2), dtype=np.uint64)]
+    for batch in read_batches(Path(folder) / name):
+        left = shortener.shorten(batch.texts, batch.first)
+        kept = [place for place, one in enumerate(left) if not one.reason and not gone[batch.first + place]]
+        lines = _Lines.of([left[place].text for place in kept], None, config.paragraphs)
+        numbers = np.array(kept, dtype=np.uint64) + np.uint64((file << 32) + batch.first)
+        found.append(_unique(lines.long_hashes, numbers[lines.texts_of(lines.long)]))
+    rows = np.concatenate(found)
+    write_array(workspace.path("paragraphs", file), rows[np.lexsort(rows.T[::-1])])
+    return {"rows": len(rows)}
+
+
+def merge_paragraphs(folder: str, part: int, parts: int) -> dict[str, Any]:
+    """Write (document, hash) of the paragraphs, in a range of hashes, that stand in an earlier document too; sorted."""
+    workspace = Workspace(folder)
+    rows = gather_range(workspace.files("paragraphs"), 2, part, parts)
+    rows = rows[np.lexsort(rows.T[::-1])]
+    repeated = rows[1:][rows[1:, 0] == rows[:-1, 0]][:, ::-1]
+    write_array(workspace.path("repeated_paragraphs", part), repeated[np.lexsort(repeated.T[::-1])])
+    return {"found": len(repeated)}
 
 
 def _unique(hashes: Hashes, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -105,26 +142,6 @@ def _unique(hashes: Hashes, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _joined(arrays: list[Hashes]) -> Hashes:
     return np.concatenate([np.empty(0, dtype=np.uint64), *arrays])
-
-
-def merge_lines(folder: str, part: int, parts: int, minimum_documents: int) -> dict[str, Any]:
-    """Write the hashes of frequent lines, and (document, hash) of paragraphs that stand in an earlier one, of a range.
-
-    Both are sorted.
-    """
-    workspace = Workspace(folder)
-    rows = gather_range(workspace.files("lines"), 2, part, parts)
-    rows = rows[np.argsort(rows[:, 0])]
-    frequent = np.empty(0, dtype=np.uint64)
-    if len(rows):
-        starts = np.flatnonzero(np.concatenate(([True], rows[1:, 0] != rows[:-1, 0])))
-        frequent = rows[starts, 0][np.add.reduceat(rows[:, 1], starts) >= minimum_documents]
-    write_array(workspace.path("frequent_lines", part), frequent)
-    rows = gather_range(workspace.files("paragraphs"), 2, part, parts)
-    rows = rows[np.lexsort(rows.T[::-1])]
-    repeated = rows[1:][rows[1:, 0] == rows[:-1, 0]][:, ::-1]
-    write_array(workspace.path("repeated_paragraphs", part), repeated[np.lexsort(repeated.T[::-1])])
-    return {"frequent_lines": len(frequent), "repeated_paragraphs": len(repeated)}
 
 
 @dataclass(frozen=True)
@@ -141,20 +158,21 @@ class Shortened:
 class Shortener:
     """Takes frequent lines and repeated paragraphs out of the documents of one file."""
 
-    def __init__(self, config: DeduplicationConfig, folder: str, file: int) -> None:
+    def __init__(self, config: DeduplicationConfig, folder: str, file: int, *, paragraphs: bool) -> None:
+        """`paragraphs`: they have been compared, so repeated ones go too."""
         workspace = Workspace(folder)
         self._config = config
         # Ranges of hashes in order: sorted as a whole.
         tables = workspace.files("frequent_lines")
         self._frequent = _joined([np.fromfile(table, dtype=np.uint64) for table in tables])
-        rows = rows_of_file(workspace.files("repeated_paragraphs"), 2, file)
+        rows = rows_of_file(workspace.files("repeated_paragraphs") if paragraphs else [], 2, file)
         self._repeated = np.sort(_pair_hashes(rows[:, 1], ordinals(rows[:, 0])))
 
     def shorten(self, texts: Sequence[str], first: int) -> list[Shortened]:
         """What is left of the documents from the `first`-th of the file on."""
         if not self._frequent.size and not self._repeated.size:
             return [self._judged(text, text) for text in texts]
-        found = _Lines.of(texts, self._config)
+        found = _Lines.of(texts, self._config.lines, self._config.paragraphs)
         frequent = found.short[_contained(found.short_hashes, self._frequent)]
         places = found.texts_of(found.long) + first
         repeated = found.long[_contained(_pair_hashes(found.long_hashes, places), self._repeated)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from preprocessing.deduplicate.batches import read_batches
 from preprocessing.deduplicate.config import DeduplicationConfig, NearConfig
-from preprocessing.deduplicate.exact import exact_duplicates
+from preprocessing.deduplicate.decisions import exact_duplicates
 from preprocessing.deduplicate.lines import Shortener
 from preprocessing.deduplicate.minhash import VERIFIED, MinHash
 from preprocessing.deduplicate.tables import FILE_SHIFT, Workspace, group_starts, hash_range, write_array
@@ -39,7 +39,7 @@ def signatures_of_file(
     assert config.near is not None
     workspace = Workspace(folder)
     minhash = minhash_of(config.near)
-    shortener = Shortener(config, folder, file)
+    shortener = Shortener(config, folder, file, paragraphs=False)
     copies = exact_duplicates(workspace, file, documents)
     least = max(config.near.minimum_characters, config.near.ngram)
     checks = np.zeros((documents, checks_per_document(config.near)), dtype=np.uint8)

@@ -27,7 +27,7 @@ def report(
     config: DeduplicationConfig,
     sources: Sequence[str],
     results: Results,
-    removed: dict[str, int],
+    frequent_lines: int,
     copies: Pairs,
     found: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def report(
         "settings": config.model_dump(mode="json"),
         "total": total.to_json(),
         "sources": {source: counts.to_json() for source, counts in totals.items()},
-        "frequent_lines": removed.get("frequent_lines", 0),
+        "frequent_lines": frequent_lines,
         "exact": _pairs(copies, starts) if config.exact else None,
         "near": near,
     }

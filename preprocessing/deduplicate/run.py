@@ -2,12 +2,15 @@
 
     exact       hashes of all documents                            of each cleaned file
     exact-merge equal documents                                    of each range of hashes
-    lines       hashes of lines and paragraphs                     of each cleaned file
-    lines-merge frequent lines, repeated paragraphs                of each range of hashes
+    lines, lines-merge              short lines, and which of them are frequent
     near        signatures and band keys of what is left           of each cleaned file
     near-merge  candidates                                         of each band and range of keys
     clusters    who of the similar ones goes                       once
+    paragraphs, paragraphs-merge    paragraphs of what is left, and which of them are repeated
     select      documents/ from cleaned/, whose files go           of each cleaned file
+
+Near duplicates are looked for before paragraphs are taken away: a copy with one new sentence would otherwise stay as
+that sentence, and a paragraph could vanish with the copy that it was left in.
 
 Every step is a list of tasks with marks. Tables go as soon as the next step has used them; small ones that say what was
 decided stay, so that a lost file of documents can be made again.
@@ -70,16 +73,19 @@ class _Deduplication:
         documents = [result["documents"] for result in self._of_files("exact", exact.keys_of_file)]
         copies = self._exact(sum(documents)) if config.exact else Pairs()
         workspace.remove("exact")
-        removed = self._lines(documents) if config.lines or config.paragraphs else {}
-        workspace.remove("lines", "paragraphs")
+        frequent = self._lines(documents) if config.lines else 0
+        workspace.remove("lines")
         found = self._near(documents) if config.near else None
         workspace.remove("edges", "checks")
+        if config.paragraphs:
+            self._paragraphs(documents)
+        workspace.remove("paragraphs")
         shown = report.numbers_shown(copies, found)
         results = self._select(documents, shown)
         workspace.remove("selected")
         path = self._folder / report.REPORT_FILE
         if not path.exists():
-            write_json(path, report.report(config, self._sources, results, removed, copies, found))
+            write_json(path, report.report(config, self._sources, results, frequent, copies, found))
         return [result["counts"] for result in results]
 
     def _exact(self, documents: int) -> Pairs:
@@ -90,14 +96,20 @@ class _Deduplication:
             copies.add(Pairs.from_json(result), self._seed)
         return copies
 
-    def _lines(self, documents: list[int]) -> dict[str, int]:
-        found = self._of_files("lines", lines.lines_of_file, documents)
-        rows = max(sum(result[kind] for result in found) for kind in ("lines", "paragraphs"))
+    def _lines(self, documents: list[int]) -> int:
+        """How many different lines are frequent."""
+        assert self._config.lines is not None
+        rows = sum(result["rows"] for result in self._of_files("lines", lines.lines_of_file, documents))
         parts = parts_for(rows, lines.BYTES_PER_ROW, self._config.memory_bytes)
-        minimum = self._config.lines.minimum_documents if self._config.lines else 1
+        minimum = self._config.lines.minimum_documents
         tasks = [(str(self._folder), part, parts, minimum) for part in range(parts)]
-        merged = self._of_parts("lines-merge", lines.merge_lines, tasks)
-        return {key: sum(result[key] for result in merged) for key in ("frequent_lines", "repeated_paragraphs")}
+        return sum(result["found"] for result in self._of_parts("lines-merge", lines.merge_lines, tasks))
+
+    def _paragraphs(self, documents: list[int]) -> None:
+        rows = sum(result["rows"] for result in self._of_files("paragraphs", lines.paragraphs_of_file, documents))
+        parts = parts_for(rows, lines.BYTES_PER_ROW, self._config.memory_bytes)
+        tasks = [(str(self._folder), part, parts) for part in range(parts)]
+        self._of_parts("paragraphs-merge", lines.merge_paragraphs, tasks)
 
     def _near(self, documents: list[int]) -> dict[str, Any]:
         config = self._config

@@ -7,17 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from jp_llm.runtime.files import atomic_writer, fsync_directory, read_json, write_json
 from preprocessing.counts import Counts
 from preprocessing.deduplicate.batches import read_batches
 from preprocessing.deduplicate.config import DeduplicationConfig
-from preprocessing.deduplicate.exact import exact_duplicates
+from preprocessing.deduplicate.decisions import exact_duplicates, near_duplicates
 from preprocessing.deduplicate.lines import Shortener
-from preprocessing.deduplicate.tables import Workspace, ordinals, rows_of_file
+from preprocessing.deduplicate.tables import Workspace
 from preprocessing.documents import CLEANED, DOCUMENTS, DocumentsFile
 
 START = 200
@@ -58,9 +56,9 @@ def _selected(
 ) -> dict[str, Any]:
     started = time.process_time()
     workspace = Workspace(folder)
-    shortener = Shortener(config, folder, number)
+    shortener = Shortener(config, folder, number, paragraphs=True)
     copies = exact_duplicates(workspace, number, documents)
-    near = _near_duplicates(workspace, number, documents)
+    near = near_duplicates(workspace, number, documents)
     counts, starts = Counts(), {}
     target = Path(folder) / DOCUMENTS / Path(file.name).relative_to(CLEANED)
     target.unlink(missing_ok=True)
@@ -72,8 +70,9 @@ def _selected(
                 counts.documents_in += 1
                 if ordinal in shown:
                     starts[str(number << 32 | ordinal)] = {"id": batch.ids[place], "start": text[:START]}
-                reason = "exact_duplicate" if copies[ordinal] else one.reason
-                reason = reason or ("near_duplicate" if near[ordinal] else None)
+                reason = "near_duplicate" if near[ordinal] else one.reason
+                if copies[ordinal]:
+                    reason = "exact_duplicate"
                 if reason:
                     counts.dropped[reason] += 1
                     continue
@@ -88,12 +87,6 @@ def _selected(
     counts.changed = +counts.changed
     counts.cpu_seconds = time.process_time() - started
     return {"counts": counts.to_json(), "starts": starts}
-
-
-def _near_duplicates(workspace: Workspace, number: int, documents: int) -> NDArray[np.bool_]:
-    dropped = np.zeros(documents, dtype=np.bool_)
-    dropped[ordinals(rows_of_file(workspace.files("near_duplicates"), 3, number)[:, 0])] = True
-    return dropped
 
 
 def _with_text(line: bytes, text: str) -> bytes:
