@@ -59,6 +59,15 @@ def near_keys(texts: Sequence[str], *, mask_digits: bool = False) -> Keys:
     return _keys(texts, _tables().near_masked if mask_digits else _tables().near)
 
 
+def near_codes(codes: Codes, text: str) -> Codes:
+    """Near key of one text, whose code points are known already: uint32 [characters]."""
+    tables = _tables()
+    if tables.unsafe[codes].any():
+        return near_keys([text]).codes
+    keys = tables.near[codes]
+    return keys[keys != 0]
+
+
 def near_key(text: str) -> str:
     """Near key of one text."""
     return near_keys([text]).codes.tobytes().decode("utf-32-le", "surrogatepass")

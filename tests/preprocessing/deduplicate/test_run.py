@@ -235,7 +235,9 @@ def test_a_cleaned_file_that_is_lost_is_named(tmp_path, raw, finished):
     with pytest.raises(UserError, match=r"b/train-00000-000\.jsonl\.zst: damaged since"):
         run(config(output, raw))
     lost.unlink()
-    message = r"cleaned/b/train-00000-000\.jsonl\.zst: lost since .* delete .*marks/clean/b-00000\.json and run the same"
+    message = (
+        r"cleaned/b/train-00000-000\.jsonl\.zst: lost since .* delete .*marks/clean/b-00000\.json and run the same"
+    )
     with pytest.raises(UserError, match=message):
         run(config(output, raw))
     (output / "marks" / "clean" / "b-00000.json").unlink()
@@ -266,11 +268,14 @@ def test_rules_can_be_left_out(tmp_path, raw, rules):
     run(config(tmp_path / "out", raw, deduplicate=rules))
     report = json.loads((tmp_path / "out" / "deduplication.json").read_text())
     dropped = report["total"]["dropped"]
-    assert dropped == {
-        0: {},
-        1: {"exact_duplicate": 3},
-        2: {"too_short": 1},
-    }[0 if len(rules) == 4 and not rules["lines"] else 1 if "exact" not in rules else 2]
+    assert (
+        dropped
+        == {
+            0: {},
+            1: {"exact_duplicate": 3},
+            2: {"too_short": 1},
+        }[0 if len(rules) == 4 and not rules["lines"] else 1 if "exact" not in rules else 2]
+    )
     assert report["near"] is None
 
 
