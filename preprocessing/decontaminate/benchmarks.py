@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from jp_llm.runtime.errors import UserError
+
 TEXT_FIELDS = ("question", "context", "passage", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "text")
 """Looked for when no fields are named."""
 ANSWER_FIELDS = ("answer", "answers", "output")
@@ -25,6 +27,21 @@ class Item:
     """`<file>#<record>`; the texts of one record share it."""
     text: str
     answers: tuple[str, ...] = ()
+
+
+def items_of(path: str, fields: tuple[str, ...]) -> list[Item]:
+    """The items of one file.
+
+    Raises:
+        UserError: a file cannot be read, or is no evaluation set.
+    """
+    try:
+        return read_items(Path(path), fields)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason: Any = error if isinstance(error, ValueError) else f"not in the form of SQuAD ({error!r})"
+        raise UserError(f"{path}: {reason}") from error
 
 
 def read_items(path: Path, fields: Sequence[str]) -> list[Item]:

@@ -6,6 +6,7 @@ from pydantic import field_validator
 
 from jp_llm.config.section import Section
 from jp_llm.runtime.errors import UserError
+from preprocessing.decontaminate.benchmarks import items_of
 
 if TYPE_CHECKING:
     from preprocessing.decontaminate.index import BenchmarkIndex
@@ -29,8 +30,6 @@ class Benchmarks(Section):
         return self.benchmarks
 
     def problems(self) -> list[str]:
-        from preprocessing.decontaminate.index import items_of
-
         found = [] if self.benchmarks else ["benchmarks: name the files of the evaluation sets"]
         for path in self.benchmarks:
             try:

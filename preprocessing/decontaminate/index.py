@@ -17,14 +17,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jp_llm.runtime.errors import UserError
-from preprocessing.decontaminate.benchmarks import Item, read_items
+from preprocessing.decontaminate.benchmarks import Item, items_of
 from preprocessing.text.characters import Codes, codes_of
 from preprocessing.text.keys import near_keys
 
@@ -78,8 +75,8 @@ class BenchmarkIndex:
             for anchor in {item.key[place : place + ANCHOR] for place in range(len(item.key) - ANCHOR + 1)}
         )
         self._anchors = _Anchors(ANCHOR), _Anchors(SHORT)
-        for number, item in enumerate(self._items):
-            self._anchors[len(item.key) < MIDDLE].add(item.key, number, _anchor_places(item.key, frequencies))
+        for number, ours in enumerate(self._items):
+            self._anchors[len(ours.key) < MIDDLE].add(ours.key, number, _anchor_places(ours.key, frequencies))
         for anchors in self._anchors:
             anchors.finish()
 
@@ -218,18 +215,3 @@ def load_index(paths: tuple[str, ...], fields: tuple[str, ...]) -> BenchmarkInde
         UserError: a file cannot be read, or is no evaluation set.
     """
     return BenchmarkIndex([item for path in paths for item in items_of(path, fields)])
-
-
-def items_of(path: str, fields: tuple[str, ...]) -> list[Item]:
-    """The items of one file.
-
-    Raises:
-        UserError: see `load_index`.
-    """
-    try:
-        return read_items(Path(path), fields)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason: Any = error if isinstance(error, ValueError) else f"not in the form of SQuAD ({error!r})"
-        raise UserError(f"{path}: {reason}") from error

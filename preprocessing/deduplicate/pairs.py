@@ -49,7 +49,7 @@ class Pairs:
         places = np.array([names.index(source) for source in sources], dtype=np.int64)
         both = places[(numbers >> FILE_SHIFT).astype(np.int64)] * len(names)
         both += places[(others >> FILE_SHIFT).astype(np.int64)]
-        counts = np.bincount(both, minlength=len(names) ** 2).reshape(len(names), -1)
+        counts = np.bincount(both, minlength=len(names) ** 2).reshape(len(names), len(names))
         by_source = Counter({f"{names[a]} {names[b]}": int(counts[a, b]) for a, b in np.argwhere(counts).tolist()})
         powers = np.bincount(np.log2(sizes[sizes > 1]).astype(np.int64))
         histogram = Counter({str(1 << power): int(count) for power, count in enumerate(powers) if count})

@@ -5,7 +5,6 @@ from pydantic import PositiveInt
 from preprocessing.decontaminate.config import Benchmarks
 from preprocessing.document import Document
 from preprocessing.step import Filter
-from preprocessing.text.keys import near_codes
 
 
 class ContaminatedFilter(Benchmarks, Filter):
@@ -19,6 +18,8 @@ class ContaminatedFilter(Benchmarks, Filter):
     """Different items that make a document go. A question with its answer near by counts for two."""
 
     def reason(self, document: Document) -> str | None:
+        from preprocessing.text.keys import near_codes
+
         items = 0
         for hit in self.index().hits(near_codes(document.view.codes, document.text), short=False):
             items += 1 + hit.answered

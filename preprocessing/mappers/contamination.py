@@ -3,12 +3,9 @@
 from collections import Counter
 from typing import Literal
 
-import numpy as np
-
 from preprocessing.decontaminate.config import Benchmarks
 from preprocessing.document import Document
 from preprocessing.step import Mapper
-from preprocessing.text.keys import near_codes, near_keys
 
 
 class ContaminationMapper(Benchmarks, Mapper):
@@ -23,26 +20,28 @@ class ContaminationMapper(Benchmarks, Mapper):
     `benchmark_items` of the document's `meta`."""
 
     def map(self, document: Document, tally: Counter[str]) -> str:
+        from preprocessing.text.keys import near_codes, near_keys
+
         index = self.index()
         if not any(True for _ in index.hits(near_codes(document.view.codes, document.text), short=True)):
             return document.text
         lines = document.view.lines
         keys = near_keys(lines)
         names: dict[str, None] = {}
-        touched = np.zeros(len(lines), dtype=np.bool_)
+        touched: set[int] = set()
         for hit in index.hits(keys.codes, short=True):
             names[hit.name] = None
             if hit.short:
                 tally["short_items"] += 1
                 continue
             tally["items"] += 1
-            first, last = np.searchsorted(keys.offsets, (hit.start, hit.end - 1), side="right") - 1
-            touched[first : last + 1] = True
+            first, last = keys.offsets.searchsorted((hit.start, hit.end - 1), side="right").tolist()
+            touched.update(range(first - 1, last))
         if names:
             document.meta["benchmark_items"] = list(names)
-        if self.action == "mark" or not touched.any():
+        if self.action == "mark" or not touched:
             return document.text
-        left = "\n".join([line for line, gone in zip(lines, touched.tolist(), strict=True) if not gone])
-        tally["paragraphs"] += int(np.count_nonzero(touched))
+        left = "\n".join([line for number, line in enumerate(lines) if number not in touched])
+        tally["paragraphs"] += len(touched)
         tally["characters"] += len(document.text) - len(left)
         return left

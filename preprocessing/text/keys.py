@@ -65,7 +65,8 @@ def near_codes(codes: Codes, text: str) -> Codes:
     if tables.unsafe[codes].any():
         return near_keys([text]).codes
     keys = tables.near[codes]
-    return keys[keys != 0]
+    found: Codes = keys[keys != 0]
+    return found
 
 
 def near_key(text: str) -> str:
