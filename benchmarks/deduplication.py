@@ -4,14 +4,16 @@
     --clusters   candidates, clusters and decisions for synthetic signatures with known duplicates: seconds, and peak
                  resident memory of each process against the memory that was granted
 
-Rates are UTF-8 bytes per second of CPU time, the best of --repeat runs. The peer, if it is installed, is rensa (Rust),
-fed with the same n-grams as Python strings, as its manual does.
+The filter `contaminated` is measured with the evaluation sets of JGLUE where they are (jglue/ in JP_LLM_DATA, default
+../shared/data), else with the first pages. Rates are UTF-8 bytes per second of CPU time, the best of --repeat runs. The
+peer, if it is installed, is rensa (Rust), fed with the same n-grams as Python strings, as its manual does.
 
     python benchmarks/deduplication.py [--documents 10000000] [--memory 1000000000]
 """
 
 import argparse
 import multiprocessing
+import os
 import resource
 import shutil
 import tempfile
@@ -28,12 +30,15 @@ from preprocessing.deduplicate import clusters, near
 from preprocessing.deduplicate.config import NearConfig
 from preprocessing.deduplicate.minhash import MinHash
 from preprocessing.deduplicate.tables import Workspace, parts_for, read_rows, write_array
+from preprocessing.document import Document
+from preprocessing.filters.contaminated import ContaminatedFilter
 from preprocessing.sample.compose import compose_page
 from preprocessing.text.keys import exact_keys, near_key, near_keys, segment_hashes
 
 BATCH = 1 << 17
 PRESETS = {"default 14 x 8": (14, 8), "llm-jp 20 x 10": (20, 10), "swallow 40 x 20": (40, 20)}
 FILES = 20
+JGLUE = Path(__file__).parents[1] / os.environ.get("JP_LLM_DATA", "../shared/data") / "jglue"
 
 
 def batched(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -83,6 +88,7 @@ def minhash_rows(name: str, texts: Sequence[str], repeat: int) -> Iterator[dict[
                 RMinHash(num_perm=112, seed=1).update([key[place : place + 5] for place in range(len(key) - 4)])
 
         ways["near key + rensa 112"] = rensa
+    ways["filter contaminated"] = _contaminated(texts)
     for way, function in ways.items():
         yield {
             "text": name,
@@ -99,6 +105,22 @@ def _signing(minhash: MinHash) -> Callable[[list[str]], Any]:
         minhash.checks(signatures)
 
     return sign
+
+
+def _contaminated(texts: Sequence[str]) -> Callable[[list[str]], Any]:
+    files = tuple(sorted(map(str, JGLUE.glob("*.json"))))
+    if not files:
+        path = Path(tempfile.mkdtemp()) / "items.txt"
+        path.write_text("\n".join(line for text in texts[:500] for line in text.split("\n")))
+        files = (str(path),)
+    step = ContaminatedFilter(benchmarks=files)
+    step.reason(Document("", "", ""))  # reads the files
+
+    def filtered(batch: list[str]) -> None:
+        for text in batch:
+            step.reason(Document("", text, ""))
+
+    return filtered
 
 
 def pages(size: int) -> list[str]:

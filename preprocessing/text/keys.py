@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from preprocessing.text.characters import Codes, codes_of
 
 _CODE_POINTS = 0x110000
-_ASSIGNED = ((0, 0x3FFFF), (0xE0000, 0xE0FFF))
-"""Beyond these there are only private, unassigned and noncharacters, which are their own keys (a test checks that)."""
+_INTERESTING = (
+    (0x0000, 0x33FF),
+    (0x4DC0, 0x4DFF),
+    (0xA000, 0xABFF),
+    (0xD7A4, 0xD7FF),
+    (0xF900, 0x16FFF),
+    (0x18B00, 0x1FFFF),
+    (0x2F800, 0x2FA1F),
+    (0xE0000, 0xE01EF),
+)
+"""Beyond these there are only kanji, Hangul syllables, Tangut, private and unassigned characters, which are their own
+keys (a test asks for every code point)."""
 _VARIATION_SELECTORS = frozenset((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 _REMOVED = ("Cc", "Cf", "Zl", "Zp", "Zs")
 _ELLIPSES = {"\u2026": "...", "\u2025": ".."}
@@ -166,7 +176,7 @@ def _tables() -> _Tables:
     exact, exact_masked, near, near_masked = (np.arange(_CODE_POINTS, dtype=np.uint32) for _ in range(4))
     unsafe = np.zeros(_CODE_POINTS, dtype=np.bool_)
     joining = _joining()
-    for first, last in _ASSIGNED:
+    for first, last in _INTERESTING:
         for code in range(first, last + 1):
             whole = unicodedata.normalize("NFKC", chr(code))
             head = whole[0]
@@ -185,7 +195,7 @@ def _tables() -> _Tables:
 def _joining() -> frozenset[str]:
     """Characters that NFKC may join with the one before: second halves of compositions, Hangul vowels and finals."""
     found = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
-    for first, last in _ASSIGNED:
+    for first, last in _INTERESTING:
         for code in range(first, last + 1):
             parts: Any = unicodedata.decomposition(chr(code)).split()
             if len(parts) == 2 and not parts[0].startswith("<"):

@@ -286,7 +286,7 @@ def test_a_copy_of_a_validation_document_loses_to_the_first_in_the_list(tmp_path
     nearly = [page[:-2] + "違。" for page in pages]
     lines = [orjson.dumps({"text": text}) for text in pages + nearly]
     (tmp_path / "a-0.jsonl").write_bytes(b"\n".join(lines))
-    wanted = config(tmp_path / "out", tmp_path, deduplicate={}, validation_fraction=0.3)
+    wanted = config(tmp_path / "out", tmp_path, deduplicate={}, validation_fraction=0.3, unit_bytes=1 << 20)
     run(wanted.model_copy(update={"sources": {"a": wanted.sources["a"]}}))
     kept = documents(tmp_path / "out", "a")
     assert len(kept) == 200
