@@ -1,8 +1,10 @@
 """Cleaned documents, read many at a time: what numpy does for one short text takes as long as for a hundred."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,7 +37,7 @@ def read_batches(path: Path, characters: int = _CHARACTERS) -> Iterator[Batch]:
     try:
         with path.open("rb") as file:
             for line in decompressed(file, str(path), _MAX_RATIO):
-                record = orjson.loads(line)
+                record = _parsed(line)
                 batch.lines.append(line)
                 batch.ids.append(record["id"])
                 batch.texts.append(record["text"])
@@ -45,10 +47,18 @@ def read_batches(path: Path, characters: int = _CHARACTERS) -> Iterator[Batch]:
                     batch, size = Batch(batch.first + len(batch.texts)), 0
     except FileNotFoundError:
         raise UserError(f"{path}: lost since it was cleaned; {_again(path)}") from None
-    except (DamagedFile, orjson.JSONDecodeError) as error:
+    except (DamagedFile, ValueError) as error:
         raise UserError(f"{path}: damaged since it was cleaned ({error}); {_again(path)}") from error
     if batch.texts:
         yield batch
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # orjson refuses numbers beyond a double, which may stand in `meta`.
+        return json.loads(line)
 
 
 def _again(path: Path) -> str:

@@ -59,8 +59,9 @@ def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("raw")
     for source, written in texts().items():
         for part in range(3):
-            lines = [orjson.dumps({"text": text, "n": 2**70 % (part + 7)}) for text in written[part::3]]
-            (folder / f"{source}-{part}.jsonl").write_bytes(b"\n".join(lines))
+            # No double can hold these numbers.
+            lines = [json.dumps({"text": text, "n": 10**20 + part}) for text in written[part::3]]
+            (folder / f"{source}-{part}.jsonl").write_text("\n".join(lines))
     return folder
 
 
@@ -141,6 +142,16 @@ def test_counts_of_both_stages_stand_in_the_report(finished):
     assert all(pair["dropped"]["id"].startswith("b/") for pair in near)
     assert sum(group["groups"] for group in report["exact"]["sizes"]) == 3
     assert report["near"]["clusters"] == len(report["near"]["largest"])
+
+
+def test_other_fields_are_not_touched(finished):
+    for path in sorted((finished / "documents").rglob("*.zst")):
+        data = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
+        for line in data.splitlines():
+            record = json.loads(line)
+            assert list(record) == ["id", "source", "text", "meta"]
+            assert record["id"].startswith(f"{path.parent.name}/")
+            assert record["meta"]["n"] in (10**20, 10**20 + 1, 10**20 + 2)
 
 
 def test_cleaned_files_and_tables_are_gone(finished):
