@@ -1,6 +1,8 @@
 """The configuration of deduplication over a whole corpus."""
 
-from pydantic import Field, PositiveInt
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, model_validator
 
 from jp_llm.config.section import Section
 
@@ -21,9 +23,18 @@ class ParagraphsConfig(Section):
     """Shorter lines are no matter of this rule."""
 
 
-class NearConfig(Section):
-    """Near duplicates by MinHash-LSH over characters."""
+_PRESETS = {
+    "fineweb": {"bands": 14, "rows": 8},
+    "swallow": {"bands": 40, "rows": 20},
+    "llm-jp": {"bands": 20, "rows": 10},
+}
 
+
+class NearConfig(Section):
+    """Near duplicates by MinHash-LSH over characters of the near key (lower case, no punctuation, dakuten kept)."""
+
+    preset: Literal["fineweb", "swallow", "llm-jp"] | None = None
+    """Bands and rows of a published corpus: fineweb (14 x 8, the default), swallow (40 x 20), llm-jp (20 x 10)."""
     ngram: PositiveInt = 5
     """Characters per shingle."""
     bands: PositiveInt = 14
@@ -32,8 +43,17 @@ class NearConfig(Section):
     minimum_similarity: float = Field(default=0.75, ge=0, le=1)
     """Candidates whose estimated similarity is lower stay."""
     minimum_characters: PositiveInt = 30
-    """Shorter texts are compared exactly only."""
-    seed: int = 1
+    """Shorter near keys are compared exactly only: there one changed character changes most of the n-grams."""
+    mask_digits: bool = False
+    """Texts that differ in digits only are equal; not for tables and statistics."""
+    seed: int = Field(default=1, ge=0, lt=1 << 32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") in _PRESETS:
+            return _PRESETS[values["preset"]] | values
+        return values
 
 
 class DeduplicationConfig(Section):
