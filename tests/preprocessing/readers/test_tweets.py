@@ -428,7 +428,7 @@ def test_the_preset_keeps_what_stands_for_itself(tmp_path):
     wanted = config(tmp_path / "out", [tmp_path / "a.jsonl"], reader={"type": "tweets"}, steps=[{"preset": "tweets"}])
     (unit,) = Planner("web", 1 << 20, None, (), 200.0, False).units(find_files([str(tmp_path / "a.jsonl")], (), 200.0))
     counts = clean_unit(wanted, unit)
-    assert [record["text"] for record in cleaned(tmp_path / "out")] == ["おはよう！！！！！ 今日は<雨>らしい"]
+    assert [record["text"] for record in cleaned(tmp_path / "out")] == ["おはよう！！！ 今日は<雨>らしい"]
     assert counts["rejected"] == {"json": 1}
     assert counts["dropped"] == {
         "tweets.retweet": 1,

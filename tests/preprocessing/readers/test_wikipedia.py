@@ -235,7 +235,7 @@ def test_through_the_pipeline(tmp_path):
         output = tmp_path / f"out-{name}"
         run(config(output, [tmp_path / name], reader={"type": "wikipedia"}))
         outputs.append([(item["text"], item["meta"]) for item in cleaned(output)])
-        counts = read_json(output / "counts.json")["total"]
+        counts = read_json(output / "report.json")["total"]
         assert counts["documents_in"] == 40
         assert Counter(counts["rejected"]) == {"redirect": 1, "xml": 1}
         assert counts["changed"]["wikipedia.template"] == 40
@@ -250,6 +250,6 @@ def test_a_damaged_archive_keeps_its_counts(tmp_path):
     (tmp_path / "cut.xml.bz2").write_bytes(whole[:-100])
     output = tmp_path / "out"
     run(config(output, [tmp_path / "cut.xml.bz2"], reader={"type": "wikipedia"}, on_damaged_file="skip"))
-    counts = read_json(output / "counts.json")["total"]
+    counts = read_json(output / "report.json")["total"]
     assert counts["documents_in"] == 20
     assert counts["rejected"] == {"damaged_file": 1, "redirect": 1}
