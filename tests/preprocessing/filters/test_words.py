@@ -60,7 +60,7 @@ def test_problems(path, tmp_path):
     (tmp_path / "empty.txt").write_text("# nothing\n")
     assert "has no words" in WordsFilter(of=str(tmp_path / "empty.txt"), maximum_hits=1).problems()[0]
     (tmp_path / "sjis.txt").write_bytes("禁句".encode("cp932"))
-    assert "no UTF-8" in WordsFilter(of=str(tmp_path / "sjis.txt"), maximum_hits=1).problems()[0]
+    assert "utf-8" in WordsFilter(of=str(tmp_path / "sjis.txt"), maximum_hits=1).problems()[0]
 
 
 def test_the_users_file_belongs_to_the_plan(path):
