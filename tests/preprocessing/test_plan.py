@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from raw import COMPRESS, tar
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.plan import Planner, changes, find_files, plan_to_json, units_from_json
+from preprocessing.plan import InputFile, Plan, Planner, find_files
 from preprocessing.streams import DamagedFile
 
 
