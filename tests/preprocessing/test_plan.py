@@ -1,3 +1,4 @@
+import json
 import os
 from itertools import pairwise
 
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from raw import COMPRESS, tar
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.plan import InputFile, Plan, Planner, find_files
+from preprocessing.plan import Large, Plan, Planner, find_files
 from preprocessing.streams import DamagedFile
 
 
@@ -94,7 +95,8 @@ def test_small_files_share_a_unit_and_large_ones_have_their_own(tmp_path):
         ["4.txt", "5.txt"],
     ]
     assert [unit.name for unit in units] == [f"web-0000{number}" for number in range(4)]
-    assert units_from_json(plan_to_json({"web": found(tmp_path)}, units)) == units
+    plan = Plan({"web": found(tmp_path)}, {"words.txt": "0a"}, [Large("web", 0, "a.xz", "a.xz", 7)], units)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
 LINES = st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")), max_size=60)
@@ -155,13 +157,17 @@ def test_a_damaged_archive_stops_or_is_planned_as_far_as_it_goes(tmp_path):
 
 
 def test_changed_inputs_are_named(folder):
-    before = plan_to_json({"web": found(folder)}, [])["files"]
-    assert changes(before, {"web": found(folder)}) == []
+    def plan(words="0a"):
+        return Plan({"web": found(folder)}, {"words.txt": words}, [], [])
+
+    before = plan()
+    assert before.changes(plan()) == []
     (folder / "a.txt").write_text("other")
     (folder / "b.jsonl").unlink()
     (folder / "new.txt").write_text("new")
-    assert changes(before, {"web": found(folder)}) == [
+    assert before.changes(plan("0b")) == [
         "sources.web: a.txt has changed",
         "sources.web: b.jsonl is gone",
         "sources.web: new.txt was added",
+        "words.txt has changed",
     ]
