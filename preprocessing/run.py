@@ -34,7 +34,7 @@ from preprocessing.executor import Stage, Task
 from preprocessing.inputs import check_unchanged, in_order, plan_of
 from preprocessing.manifest import save_manifest
 from preprocessing.plan import Plan, Unit
-from preprocessing.split import chunk_units, chunks_are_there, split_file
+from preprocessing.split import SPLIT_FOLDER, chunk_units, chunks_are_there, split_file
 from preprocessing.summary import SourceSummary, check_not_empty, table, to_json
 
 COUNTS_FILE = "counts.json"
@@ -67,6 +67,7 @@ def make(config: CorpusConfig, folder: Path, perform: Perform) -> None:
     cleaning = ready(_cleaning(config, folder, units))
     for unit, result in zip(units, cleaning, strict=True):
         summaries[unit.source].counts.add(Counts.from_json(result["counts"]))
+    shutil.rmtree(folder / SPLIT_FOLDER, ignore_errors=True)  # the chunks are gone, each with the mark of its unit
     check_not_empty(summaries, config.output_dir)
     if config.deduplicate and last >= STAGES.index("deduplicate"):
         cleaned = _documents(config, folder, CLEANED)

@@ -10,6 +10,7 @@ Overrides behind the options go to launch/preprocess.py as they are (also to the
 """
 
 import argparse
+import contextlib
 import inspect
 import random
 import shutil
@@ -22,8 +23,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
-
-import contextlib
 
 import corpus_runs  # noqa: E402
 
