@@ -1,7 +1,6 @@
 """The first stage: raw files to cleaned documents, one unit per task."""
 
 import io
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -93,15 +92,16 @@ class UnitRecords:
             yield from reader.read_part(self._unit.source, piece.path)
             return
         with open(piece.chunk or piece.path, "rb", buffering=0) as raw:
-            size = os.fstat(raw.fileno()).st_size
+            size = None
             if piece.end is not None and piece.chunk is None:
                 raw.seek(piece.start)
                 size = piece.end - piece.start
-            file = HashedFile(raw, size)
+            file = HashedFile(raw, piece.path, size)
             try:
                 yield from self._read_records(reader, piece, file)
             except DamagedFile:
-                self._note(piece, file)
+                with suppress(DamagedFile):  # of a file that has become shorter there is nothing to be said
+                    self._note(piece, file)
                 raise
             self._note(piece, file)
 

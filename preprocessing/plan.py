@@ -10,12 +10,14 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+import orjson
 
 from jp_llm.runtime.errors import UserError
 from preprocessing.archives import is_tar, members
@@ -271,18 +273,14 @@ class Plan:
     units: Sequence[Unit]
     """Of all sources; those of the large files are known once they are split."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The plan as a JSON object."""
-        return {
-            "files": {source: [asdict(file) for file in listed] for source, listed in self.files.items()},
-            "side_files": dict(self.side_files),
-            "large": [asdict(file) for file in self.large],
-            "units": [asdict(unit) for unit in self.units],
-        }
+    def to_json(self) -> bytes:
+        """The plan as a JSON object, a line."""
+        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
-    def from_json(cls, value: Any) -> "Plan":
+    def from_json(cls, data: bytes) -> "Plan":
         """What `to_json` made."""
+        value = orjson.loads(data)
         files = {source: [InputFile(**file) for file in listed] for source, listed in value["files"].items()}
         units = [
             Unit(item["source"], item["index"], tuple(Piece(**piece) for piece in item["pieces"]), item["size"])

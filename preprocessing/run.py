@@ -115,14 +115,15 @@ def _planned(
     stage are not looked at again, they may be gone.
     """
     path = folder / "marks" / "plan.json"
-    plan = Plan.from_json(read_json(path)) if path.exists() else None
+    plan = Plan.from_json(path.read_bytes()) if path.exists() else None
     if plan is None or not _is_cleaned(config, folder, plan):
         now = plan_of(config)
         if plan is not None:
             check_unchanged(plan, now, folder)
         check_disk(config, now, folder)
         plan = now
-        write_json(path, plan.to_json())
+        with atomic_writer(path) as file:
+            file.write(plan.to_json())
     splitting = _splitting(config, folder, plan)
     split = ready(splitting) if plan.large else []
     return plan, _all_units(config, folder, plan, split), split

@@ -49,7 +49,7 @@ def split_file(config: CorpusConfig, large: Large) -> dict[str, Any]:
     chunks: list[Chunk] = []
     damage = None
     with open(large.path, "rb", buffering=0) as raw:
-        file = HashedFile(raw, large.size)
+        file = HashedFile(raw, large.path)
         stream = decompressed(file, large.path, config.max_decompression_ratio)
         parts = _parts(stream, config.unit_bytes, cut_at)
         start = 0

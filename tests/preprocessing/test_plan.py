@@ -1,4 +1,3 @@
-import json
 import os
 from itertools import pairwise
 
@@ -96,7 +95,7 @@ def test_small_files_share_a_unit_and_large_ones_have_their_own(tmp_path):
     ]
     assert [unit.name for unit in units] == [f"web-0000{number}" for number in range(4)]
     plan = Plan({"web": found(tmp_path)}, {"words.txt": "0a"}, [Large("web", 0, "a.xz", "a.xz", 7)], units)
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert Plan.from_json(plan.to_json()) == plan
 
 
 LINES = st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")), max_size=60)
@@ -171,3 +170,17 @@ def test_changed_inputs_are_named(folder):
         "sources.web: new.txt was added",
         "words.txt has changed",
     ]
+
+
+def test_a_file_that_cannot_be_read_is_left_to_its_unit_if_wanted(folder):
+    (folder / "c.txt").symlink_to("/proc/self/mem")  # opens, but reading fails
+    with pytest.raises(UserError, match=r"c\.txt: Input/output error"):
+        found(folder)
+    files = find_files([str(folder)], (), 200.0, skip_unreadable=True)
+    assert [(file.name, file.kind) for file in files] == [
+        ("a.txt", "plain"),
+        ("b.jsonl", "plain"),
+        ("c.txt", "unreadable"),
+        ("deep/c.txt", "plain"),
+    ]
+    assert [piece.name for unit in planner(100).units(files) for piece in unit.pieces][2] == "c.txt"

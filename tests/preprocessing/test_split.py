@@ -86,9 +86,10 @@ def test_a_chunk_that_is_lost_is_made_anew(tmp_path, monkeypatch):
 
     from preprocessing.clean import clean_unit
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("preprocessing.run.clean_unit", stop)
+    monkeypatch.setattr("preprocessing.run.clean_unit", stop)
+    with pytest.raises(KeyboardInterrupt):
         run(wanted)
+    monkeypatch.undo()
     chunks = sorted((tmp_path / "out" / "split" / "web").iterdir())
     assert chunks[0].name == "00000-00004.zst"  # those before are used, and gone
     chunks[1].unlink()

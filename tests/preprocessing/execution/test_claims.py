@@ -23,7 +23,9 @@ def foreign(folder: Path, name: str, **changes) -> Path:
     """A claim that some other process has made; by default one of another machine."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": "1", "token": "0", "time": 0.0} | changes))
+    path.write_text(
+        json.dumps({"host": "elsewhere", "process": 1, "started": "1", "token": "0", "time": 0.0} | changes)
+    )
     return path
 
 
