@@ -123,8 +123,8 @@ def run_stage(
     """Run the tasks that have no mark yet; results of all tasks in their order.
 
     One worker works in this process, more are processes of their own; `isolated` makes a process for a single one too,
-    so that its memory goes back and Ctrl-C reaches it in the midst of a library call. So does a limit of time, and
-    `tasks`, which shares the stage with other processes.
+    so that its memory goes back and Ctrl-C reaches it in the midst of a library call. So does a limit of time. `tasks`
+    shares the stage with other processes.
 
     Raises:
         UserError: what a task raised, or a worker was killed or stuck; the message names the task.
@@ -133,24 +133,40 @@ def run_stage(
     if todo:
         stage.marks.mkdir(parents=True, exist_ok=True)
         progress = _Progress(stage, todo)
-        if num_workers == 1 and not isolated and tasks is None and stage.max_task_seconds is None:
-            for task in todo:
-                _perform(stage, task)
-                progress.done(task)
-        else:
-            _run_processes(stage, tasks or _AllTasks(todo), min(num_workers, len(todo)), progress.done)
+        work_at_stage(stage, tasks or _AllTasks(todo), min(num_workers, len(todo)), progress.done, isolated=isolated)
     for task in stage.tasks:
         _remove_used(task)  # a run that was killed between mark and removal left them
     return stage.results()
 
 
-def help_with_stage(stage: Stage, num_workers: int, tasks: Tasks) -> None:
-    """Work at a stage that another process leads, until all of it is done.
+def work_at_stage(
+    stage: Stage, tasks: Tasks, num_workers: int, done: Callable[[Task], None] = lambda task: None, *, isolated: bool
+) -> None:
+    """Do `tasks` until all of the stage, which another process may lead, is done; `done` hears of each.
 
     Raises:
         UserError: see `run_stage`.
     """
-    _run_processes(stage, tasks, num_workers, lambda task: None)
+    if num_workers == 1 and not isolated and stage.max_task_seconds is None:
+        _run_here(stage, tasks, done)
+    else:
+        _run_processes(stage, tasks, num_workers, done)
+
+
+def _run_here(stage: Stage, tasks: Tasks, done: Callable[[Task], None]) -> None:
+    left = True
+    while left:
+        task = tasks.take()
+        if task:
+            _perform(stage, task)
+            tasks.done(task)
+            done(task)
+            continue
+        left = tasks.left()
+        for task in tasks.done_elsewhere():
+            done(task)
+        if left:
+            time.sleep(_POLL_SECONDS)
 
 
 def _perform(stage: Stage, task: Task) -> None:

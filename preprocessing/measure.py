@@ -1,5 +1,6 @@
 """How fast a source is cleaned and how much comes out of it, measured on a few MB of its own files."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,12 @@ def expansion(files: Sequence[InputFile], max_ratio: float) -> float:
 
 
 def _clean(config: CorpusConfig, source: str, piece: Piece, budget: int) -> Measured:
-    piece = replace(piece, first=None if piece.first is None else 0)
+    if piece.first is None:
+        # Not more than the budget as it is on disk: one line may be as long as the file. (`compressed` opens both.)
+        end = os.path.getsize(piece.path) if piece.end is None else piece.end
+        piece = replace(piece, end=min(end, piece.start + budget), compressed=True)
+    else:
+        piece = replace(piece, first=0)
     records = UnitRecords(config, Unit(source, 0, (piece,), 1), Counts())
     settings = config.sources[source]
     text_bytes = characters = documents = 0

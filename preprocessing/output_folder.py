@@ -1,8 +1,7 @@
 """The output folder of a corpus belongs to one configuration, and to one run at a time."""
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from preprocessing.config import CorpusConfig
 CONFIG_FILE = "config.resolved.yaml"
 CLAIMS_FOLDER = "claims"
 """Who is at work at what, when several processes share the folder."""
-_LEFTOVER_SECONDS = 3600.0
-"""Where others are at work, a half-written file that nobody has touched for so long is nobody's."""
 
 
 @contextmanager
@@ -31,8 +28,7 @@ def claimed(config: CorpusConfig) -> Iterator[Path]:
     folder = _corpus_folder(config)
     with locked(folder):
         record_config(config, folder)
-        # Of a run that was killed; this one is alone.
-        _remove_leftovers(folder, 0.0)
+        remove_leftovers(folder)
         yield folder
 
 
@@ -45,7 +41,6 @@ def claimed_with_others(config: CorpusConfig) -> Iterator[Path]:
     """
     folder = _corpus_folder(config)
     with locked(folder, shared=True):
-        _remove_leftovers(folder, _LEFTOVER_SECONDS)
         yield folder
 
 
@@ -89,12 +84,11 @@ def _corpus_folder(config: CorpusConfig) -> Path:
     return folder
 
 
-def _remove_leftovers(folder: Path, older_than_seconds: float) -> None:
-    """Files that were being written when their writer died."""
+def remove_leftovers(folder: Path) -> None:
+    """Files that were being written when their writer died. Nobody else may have work to do in the folder."""
     for leftover in folder.rglob(".*.tmp"):
-        with suppress(FileNotFoundError):
-            if older_than_seconds == 0.0 or time.time() - leftover.stat().st_mtime > older_than_seconds:
-                leftover.unlink()
+        if leftover.parent.name != CLAIMS_FOLDER:
+            leftover.unlink(missing_ok=True)
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

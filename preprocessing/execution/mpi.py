@@ -1,5 +1,6 @@
 """MPI ranks over a shared folder. Rank 0 leads: it alone plans, begins stages and sums up; all do the tasks."""
 
+import math
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from preprocessing.execution.claims import Claims
 from preprocessing.execution.launcher import launch
 from preprocessing.execution.shared import SharedTasks
 from preprocessing.execution.work import Work, limited
-from preprocessing.executor import Stage, help_with_stage, run_stage
+from preprocessing.executor import Stage, run_stage, work_at_stage
 from preprocessing.output_folder import CLAIMS_FOLDER, claimed
 
 _POLL_SECONDS = 0.05
@@ -90,19 +91,19 @@ def ending_all_ranks() -> Iterator[None]:
 def _lead(config: CorpusConfig, work: Work, communicator: Any) -> None:
     ranks = range(1, communicator.Get_size())
 
-    def tell(message: Stage | None) -> None:
+    def tell(message: tuple[Stage, bool] | None) -> None:
         for rank in ranks:
             communicator.send(message, rank, _TAG)
 
     with claimed(config) as folder:
         shutil.rmtree(folder / CLAIMS_FOLDER, ignore_errors=True)  # of a run that was killed; this one is alone
-        with Claims(folder / CLAIMS_FOLDER) as claims:
+        with Claims(folder / CLAIMS_FOLDER, stale_seconds=math.inf) as claims:
 
             def perform(stage: Stage, isolated: bool) -> list[dict[str, Any]]:
                 stage = limited(stage, config, isolated)
                 tasks = SharedTasks(stage, claims)
                 if stage.unfinished():
-                    tell(stage)
+                    tell((stage, isolated))
                 return run_stage(stage, config.num_workers or 1, isolated=isolated, tasks=tasks)
 
             work(config, folder, perform)
@@ -113,15 +114,20 @@ def _lead(config: CorpusConfig, work: Work, communicator: Any) -> None:
 
 def _help(config: CorpusConfig, communicator: Any) -> None:
     start = communicator.Get_rank() / communicator.Get_size()
-    while (stage := _next_message(communicator)) is not None:
-        with Claims(Path(config.output_dir) / CLAIMS_FOLDER) as claims:
-            help_with_stage(stage, config.num_workers or 1, SharedTasks(stage, claims, start))
+    while (message := _next_message(communicator)) is not None:
+        stage, isolated = message
+        # A rank never takes over the task of another: when one dies, all do.
+        with Claims(Path(config.output_dir) / CLAIMS_FOLDER, stale_seconds=math.inf) as claims:
+            work_at_stage(stage, SharedTasks(stage, claims, start), config.num_workers or 1, isolated=isolated)
     communicator.Barrier()
 
 
-def _next_message(communicator: Any) -> Stage | None:
-    """What rank 0 says. Asking now and then, because a blocking call would keep the core busy all the while."""
+def _next_message(communicator: Any) -> tuple[Stage, bool] | None:
+    """A stage, and whether it is isolated (`run_stage`); None at the end.
+
+    It asks now and then, because a blocking call would keep the core busy all the while.
+    """
     while not communicator.iprobe(source=0, tag=_TAG):
         time.sleep(_POLL_SECONDS)
-    message: Stage | None = communicator.recv(source=0, tag=_TAG)
+    message: tuple[Stage, bool] | None = communicator.recv(source=0, tag=_TAG)
     return message

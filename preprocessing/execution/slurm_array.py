@@ -16,8 +16,14 @@ from preprocessing.execution.claims import Claims
 from preprocessing.execution.launcher import Launch, launch
 from preprocessing.execution.shared import SharedTasks
 from preprocessing.execution.work import Work, limited
-from preprocessing.executor import Stage, help_with_stage, run_stage
-from preprocessing.output_folder import CLAIMS_FOLDER, check_config, claimed_with_others, record_config
+from preprocessing.executor import Stage, run_stage, work_at_stage
+from preprocessing.output_folder import (
+    CLAIMS_FOLDER,
+    check_config,
+    claimed_with_others,
+    record_config,
+    remove_leftovers,
+)
 
 _LEADER = "leader"
 _STAGE_FILE = "stage.pickle"
@@ -61,7 +67,7 @@ class _Element:
                     self._claims.release(_LEADER)
                 elif (stage := self._announced()) is not None:
                     tasks = SharedTasks(stage, self._claims, self._claims.spread, self._check)
-                    help_with_stage(stage, self._num_workers, tasks)
+                    work_at_stage(stage, tasks, self._num_workers, isolated=True)
                 else:
                     time.sleep(_POLL_SECONDS)
         except _Stopped:
@@ -77,6 +83,7 @@ class _Element:
         record_config(self._config, self._folder)
         self._stage_file.unlink(missing_ok=True)
         work(self._config, self._folder, self._perform)
+        remove_leftovers(self._folder)
 
     def _perform(self, stage: Stage, isolated: bool) -> list[dict[str, Any]]:
         stage = limited(stage, self._config, isolated)
@@ -84,7 +91,8 @@ class _Element:
         if stage.unfinished():
             with atomic_writer(self._stage_file) as file:
                 pickle.dump(stage, file)
-        results = run_stage(stage, self._num_workers, isolated=isolated, tasks=tasks)
+        # Isolated: a library call that lets no other thread run must not silence the claims.
+        results = run_stage(stage, self._num_workers, isolated=True, tasks=tasks)
         self._stage_file.unlink(missing_ok=True)
         return results
 

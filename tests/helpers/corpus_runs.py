@@ -52,9 +52,9 @@ def overrides(inputs: Path, output: Path) -> list[str]:
         f"sources.cc={{reader: {{type: text, document: blank_line}}, paths: [{inputs}/paragraphs.txt.xz], {STEPS}}}",
         f"sources.books={{reader: {{type: text}}, paths: [{inputs}/books.tar.zst], {STEPS}}}",
         f"tokenizer.path={inputs}/tokenizer/unigram",
-        "unit_bytes=60000",
+        "unit_bytes=100000",
         "split_above_bytes=5000",
-        "documents_file_bytes=40000",
+        "documents_file_bytes=100000",
         "validation_fraction=0.1",
     ]
 
