@@ -4,7 +4,6 @@ Whoever comes first leads: it plans, begins the stages and sums up. The others h
 to the folder. When the leader dies, another one takes its place and finds the finished work by its marks.
 """
 
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jp_llm.runtime.files import atomic_writer, read_json, write_json
 from preprocessing.config import CorpusConfig
 from preprocessing.execution.claims import Claims
 from preprocessing.execution.launcher import Launch, launch
+from preprocessing.execution.messages import stage_from_json, stage_to_json
 from preprocessing.execution.shared import SharedTasks
 from preprocessing.execution.work import Work, limited
 from preprocessing.executor import Stage, run_stage, work_at_stage
@@ -26,7 +26,7 @@ from preprocessing.output_folder import (
 )
 
 _LEADER = "leader"
-_STAGE_FILE = "stage.pickle"
+_STAGE_FILE = "stage.json"
 _POLL_SECONDS = 1.0
 
 
@@ -90,7 +90,7 @@ class _Element:
         tasks = SharedTasks(stage, self._claims, check=self._check)
         if stage.unfinished():
             with atomic_writer(self._stage_file) as file:
-                pickle.dump(stage, file)
+                file.write(stage_to_json(stage))
         # Isolated: a library call that lets no other thread run must not silence the claims.
         results = run_stage(stage, self._num_workers, isolated=True, tasks=tasks)
         self._stage_file.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ class _Element:
         except FileNotFoundError:
             return None
         check_config(self._config, self._folder)
-        stage: Stage = pickle.loads(content)
+        stage = stage_from_json(content, self._config)
         return stage if stage.unfinished() else None
 
     def _check(self) -> None:
