@@ -99,7 +99,7 @@ def first_unit(folder: Path) -> tuple[CorpusConfig, list[str], float]:
     planner = Planner(name, config.unit_bytes, source.build_reader().cut_at, source.files, ratio, False)
     unit = planner.units(files)[0]
     started = time.process_time()
-    counts = clean_unit(config, unit)
+    counts = clean_unit(config, unit)["counts"]
     speed = counts["bytes"] / (time.process_time() - started) / 1e6
     paths = sorted((folder / "first" / "documents" / name).glob("train-*"))
     return config, [text for path in paths for _, text in read_texts(path)], speed

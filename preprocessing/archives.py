@@ -69,6 +69,9 @@ class _Content(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._produced
+
     def readinto(self, target: Any) -> int:
         try:
             data = self._content.read(len(target))

@@ -3,10 +3,10 @@
 import io
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -17,6 +17,7 @@ from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
 from preprocessing.document import Record, Rejected
 from preprocessing.documents import CLEANED, DOCUMENTS, DocumentWriter, split_of
+from preprocessing.hashed_file import HashedFile
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import Piece, Unit, selected
 from preprocessing.raw_file import RawFile
@@ -28,7 +29,11 @@ _BUFFER_BYTES = 1 << 20
 
 
 def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
-    """Read, clean and write the documents of a unit; its `Counts` as JSON.
+    """Read, clean and write the documents of a unit.
+
+    Returns:
+        `counts`: its `Counts`; `raw_bytes`: decompressed bytes that were read; `inputs`: what was read of which file,
+        with its hash.
 
     Raises:
         UserError: a file is damaged and `on_damaged_file` is `stop`.
@@ -36,16 +41,16 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
     started = time.process_time()
     folder = Path(config.output_dir)
     output = CLEANED if config.deduplicate else DOCUMENTS
-    _remove_leftovers(folder, output, unit)
     source = config.sources[unit.source]
     steps = source.build_steps()
     counts, samples = Counts(), Samples(steps)
     with ExitStack() as stack:
+        stack.enter_context(_leftovers_removed(folder, output, unit))
         writer = stack.enter_context(
             DocumentWriter(folder / output / unit.source, unit.index, config.documents_file_bytes)
         )
         rejects = stack.enter_context(_Rejects(folder / "rejects" / f"{unit.name}.jsonl"))
-        records = _Records(config, unit, counts)
+        records = UnitRecords(config, unit, counts)
         for document in cleaned(records.read(source.build_reader()), steps, counts, rejects.write, samples):
             split = split_of(document.text, config.validation_fraction)
             writer.write(split, document)
@@ -54,10 +59,10 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
             counts.bytes += len(document.text.encode())
     samples.save(folder / SAMPLES / f"{unit.name}.json.zst")
     counts.cpu_seconds = time.process_time() - started
-    return counts.to_json()
+    return {"counts": counts.to_json(), "raw_bytes": records.raw_bytes, "inputs": records.inputs}
 
 
-class _Records:
+class UnitRecords:
     """The records of a unit's pieces, one after the other."""
 
     def __init__(self, config: CorpusConfig, unit: Unit, counts: Counts) -> None:
@@ -66,28 +71,61 @@ class _Records:
         self._select = config.sources[unit.source].files
         self._counts = counts
         self._damaged: set[str] = set()
+        self._stream: io.BufferedReader | None = None
+        self._raw_bytes = 0
+        self.inputs: list[dict[str, Any]] = []
+        """File, range and BLAKE2b of the bytes (as on disk) of each piece that has been read."""
+
+    @property
+    def raw_bytes(self) -> int:
+        """Decompressed bytes that the reader has been given so far."""
+        return self._raw_bytes + (self._stream.tell() if self._stream else 0)
 
     def read(self, reader: Reader) -> Iterator[Record]:
+        """All records in order, the damage of a file as one of them."""
         for piece in self._unit.pieces:
             yield from self._guarded(self._read_piece(reader, piece), piece.path, None)
+            if piece.damage:
+                yield from self._guarded(
+                    _raised(DamagedFile(piece.path, piece.damage, piece.end or 0)), piece.path, None
+                )
 
     def _read_piece(self, reader: Reader, piece: Piece) -> Iterator[Record]:
         if piece.fetched:
             yield from reader.read_part(self._unit.source, piece.path)
             return
-        with open(piece.path, "rb", buffering=_BUFFER_BYTES) as file:
-            if piece.first is not None:
-                yield from self._read_archive(reader, piece, file)
-                return
-            stream: io.BufferedReader
-            if piece.end is not None:
-                file.seek(piece.start)
-                stream = io.BufferedReader(_Range(file, piece.end - piece.start), _BUFFER_BYTES)
-            else:
-                stream = self._open(file, piece.path)
-            yield from reader.read(RawFile(self._unit.source, piece.path, None, piece.name, stream, piece.start))
+        with open(piece.chunk or piece.path, "rb", buffering=0) as raw:
+            size = None
+            if piece.end is not None and piece.chunk is None:
+                raw.seek(piece.start)
+                size = piece.end - piece.start
+            file = HashedFile(raw, piece.path, size)
+            try:
+                yield from self._read_records(reader, piece, file)
+            except DamagedFile:
+                with suppress(DamagedFile):  # of a file that has become shorter there is nothing to be said
+                    self._note(piece, file)
+                raise
+            self._note(piece, file)
 
-    def _read_archive(self, reader: Reader, piece: Piece, file: BinaryIO) -> Iterator[Record]:
+    def _note(self, piece: Piece, file: HashedFile) -> None:
+        """Of a chunk the whole file was hashed when it was split; of an archive, its last unit reads it all."""
+        if piece.chunk is None and (piece.first is None or piece.last is None):
+            span = {"start": piece.start, "end": piece.end} if piece.end is not None else {}
+            self.inputs.append({"file": piece.name, **span, "blake2b": file.finish()})
+
+    def _read_records(self, reader: Reader, piece: Piece, file: HashedFile) -> Iterator[Record]:
+        if piece.first is not None:
+            yield from self._read_archive(reader, piece, file)
+            return
+        in_range = piece.end is not None and piece.chunk is None and not piece.compressed
+        stream: io.BufferedReader = io.BufferedReader(file, _BUFFER_BYTES) if in_range else self._open(file, piece.path)
+        # Readers that allow cuts between compressed streams count records by numbers of their own.
+        start = 0 if piece.compressed else piece.start
+        with self._counting(stream):
+            yield from reader.read(RawFile(self._unit.source, piece.path, None, piece.name, stream, start))
+
+    def _read_archive(self, reader: Reader, piece: Piece, file: HashedFile) -> Iterator[Record]:
         assert piece.first is not None
         for member in members(self._open(file, piece.path), piece.path):
             if piece.last is not None and member.index >= piece.last:
@@ -104,9 +142,17 @@ class _Records:
     def _read_member(self, reader: Reader, piece: Piece, member: Member) -> Iterator[Record]:
         assert member.stream is not None
         stream = self._open(member.stream, f"{piece.path}: {member.name}")
-        yield from reader.read(
-            RawFile(self._unit.source, piece.path, member.name, f"{piece.name}/{member.name}", stream)
-        )
+        name = f"{piece.name}/{member.name}"
+        with self._counting(stream):
+            yield from reader.read(RawFile(self._unit.source, piece.path, member.name, name, stream))
+
+    @contextmanager
+    def _counting(self, stream: io.BufferedReader) -> Iterator[None]:
+        self._stream = stream
+        try:
+            yield
+        finally:
+            self._raw_bytes, self._stream = self.raw_bytes, None
 
     def _open(self, file: Any, name: str) -> io.BufferedReader:
         return decompressed(file, name, self._config.max_decompression_ratio)
@@ -130,21 +176,9 @@ class _Records:
             yield Rejected(path, member, position, "damaged_file", problem)
 
 
-class _Range(io.RawIOBase):
-    """The next `size` bytes of a file."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        data = self._file.read(min(len(target), self._left))
-        target[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
+def _raised(error: Exception) -> Iterator[Record]:
+    raise error
+    yield
 
 
 class _Rejects:
@@ -167,10 +201,18 @@ class _Rejects:
         self._stack.__exit__(*error)
 
 
-def _remove_leftovers(folder: Path, output: str, unit: Unit) -> None:
-    """Remove what an earlier attempt at this unit left: it may have stopped after some of the files."""
-    number = f"{unit.index:05d}"
-    for path in (folder / output / unit.source).glob(f"*-{number}-*.jsonl.zst"):
-        path.unlink()
-    (folder / "rejects" / f"{unit.name}.jsonl").unlink(missing_ok=True)
-    (folder / SAMPLES / f"{unit.name}.json.zst").unlink(missing_ok=True)
+@contextmanager
+def _leftovers_removed(folder: Path, output: str, unit: Unit) -> Iterator[None]:
+    """Files of an earlier attempt at this unit that the successful one has not replaced.
+
+    They go last, so that a second worker at the same unit never takes away what the first has finished.
+    """
+    pattern = f"*-{unit.index:05d}-*.jsonl.zst"
+    others = [folder / "rejects" / f"{unit.name}.jsonl", folder / SAMPLES / f"{unit.name}.json.zst"]
+    paths = [*(folder / output / unit.source).glob(pattern), *others]
+    before = {path: path.stat().st_ino for path in paths if path.exists()}
+    yield
+    for path, inode in before.items():
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == inode:
+                path.unlink()

@@ -1,6 +1,7 @@
 """The configuration of a corpus: what `launch/preprocess.py` reads."""
 
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -19,7 +20,18 @@ StageName = Literal["clean", "deduplicate", "tokenizer", "encode"]
 STAGES: tuple[StageName, ...] = ("clean", "deduplicate", "tokenizer", "encode")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RULES_OF_NAMES = "letters, digits, dots, hyphens and underscores only (it becomes part of file names)"
-_NOT_CONTENT = ("output_dir", "num_workers", "stages", "on_damaged_file", "max_decompression_ratio")
+_NOT_CONTENT = (
+    "output_dir",
+    "num_workers",
+    "backend",
+    "stages",
+    "on_damaged_file",
+    "max_decompression_ratio",
+    "max_task_seconds",
+    "keep_documents",
+    "check_disk",
+    "dry_run",
+)
 """Keys that cannot change a finished output, and may differ when a run is continued."""
 
 
@@ -74,12 +86,16 @@ class SourceConfig(Section):
         elif not self.paths:
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
         for index, step in enumerate(self.steps):
-            found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds)]
+            found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds) or _missing_files(step, kinds)]
         types = [str(step.get("type")) for step in self.steps]
         mappers = [name for name in types if name in plugin.names("preprocessing.mappers")]
         if "mojibake" in types and mappers and types.index("mojibake") > types.index(mappers[0]):
             found.append(f"steps: mojibake must stand before {mappers[0]}, which mends what it looks for")
         return found
+
+    def side_files(self) -> list[str]:
+        """Files whose content decides what the steps do, each once."""
+        return sorted({file for step in self.build_steps() for file in step.files()})
 
 
 class CorpusTokenizerConfig(TokenizerConfig):
@@ -111,15 +127,28 @@ class CorpusConfig(Section):
     """Share of the documents that is held out, decided by a hash of the text: copies stay on one side."""
     tokenizer: CorpusTokenizerConfig = CorpusTokenizerConfig()
     num_workers: PositiveInt | None = None
-    """Processes; null takes one per core. The output does not depend on it."""
+    """Processes; null takes one per core, or one per MPI rank. The output does not depend on it."""
+    backend: Literal["auto", "local", "mpi", "slurm_array"] = "auto"
+    """Who does the work: processes of this machine, MPI ranks (mpirun, srun), elements of a Slurm array, which share
+    `output_dir`. auto takes what fits the launcher."""
     unit_bytes: PositiveInt = 256 << 20
     """Raw bytes (as on disk) per task. Larger plain files of lines are divided, small files are put together."""
+    split_above_bytes: PositiveInt = 2 << 30
+    """Compressed files that are larger, and cannot be read in parts, are first cut into chunks of unit_bytes."""
     documents_file_bytes: PositiveInt = 64 << 20
     """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""
     on_damaged_file: Literal["stop", "skip"] = "stop"
     """skip keeps the documents before the damage, counts the file as rejected (damaged_file) and goes on."""
     max_decompression_ratio: PositiveFloat = 200.0
     """Input that expands more, beyond its first 64 MiB, is taken for an attack."""
+    max_task_seconds: PositiveFloat | None = None
+    """A task that takes longer is stuck: its worker is killed, and the run ends with the name of the unit."""
+    keep_documents: bool = True
+    """false removes each documents file as soon as its shard is written."""
+    check_disk: bool = True
+    """Refuse to start when the disk will not hold what is expected."""
+    dry_run: bool = False
+    """Print units, disk and time that the run would need, and refuse (exit code 2) what the disk will not hold."""
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -172,3 +201,9 @@ def _problems(values: dict[str, Any], kinds: dict[str, type[Section]]) -> list[s
     except UserError as error:
         return list(error.problems)
     return []
+
+
+def _missing_files(values: dict[str, Any], kinds: dict[str, type[Section]]) -> list[str]:
+    """Word lists and models of a step that do not exist."""
+    step: Mapper | Filter = _build(values, kinds)
+    return [f"{path}: no such file (looked from {Path.cwd()})" for path in step.files() if not Path(path).is_file()]

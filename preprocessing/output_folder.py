@@ -13,44 +13,82 @@ from jp_llm.runtime.lock import LOCK_FILE, locked
 from preprocessing.config import CorpusConfig
 
 CONFIG_FILE = "config.resolved.yaml"
+CLAIMS_FOLDER = "claims"
+"""Who is at work at what, when several processes share the folder."""
 
 
 @contextmanager
 def claimed(config: CorpusConfig) -> Iterator[Path]:
-    """The folder `config.output_dir`, created if need be, with the configuration in it.
+    """The folder `config.output_dir`, created if need be, with the configuration in it; for one run alone.
 
     Raises:
         UserError: another run is working in it, it holds another configuration (every difference is named), or it holds
             something that is no corpus.
     """
-    folder = Path(config.output_dir)
-    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and _contents(folder):
-        raise UserError(
-            f"{folder}: not empty, and no corpus folder ({CONFIG_FILE} is missing); choose another output_dir"
-        )
+    folder = _corpus_folder(config)
     with locked(folder):
-        _record(config, folder / CONFIG_FILE)
-        # Of a run that was killed; this one is alone.
-        for leftover in folder.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        record_config(config, folder)
+        remove_leftovers(folder)
         yield folder
 
 
-def _record(config: CorpusConfig, path: Path) -> None:
-    """Write the configuration, or compare with the one that is there."""
+@contextmanager
+def claimed_with_others(config: CorpusConfig) -> Iterator[Path]:
+    """The same folder for several processes of one job, of which the first one is to call `record_config`.
+
+    Raises:
+        UserError: as for `claimed`.
+    """
+    folder = _corpus_folder(config)
+    with locked(folder, shared=True):
+        yield folder
+
+
+def record_config(config: CorpusConfig, folder: Path) -> None:
+    """Write the configuration, or compare with the one that is there.
+
+    Raises:
+        UserError: they differ in something that decides the content.
+    """
+    check_config(config, folder)
+    with atomic_writer(folder / CONFIG_FILE) as file:
+        values = config.model_dump(mode="json")
+        file.write(yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=120).encode())
+
+
+def check_config(config: CorpusConfig, folder: Path) -> None:
+    """Compare with the configuration that is there, if one is.
+
+    Raises:
+        UserError: see `record_config`.
+    """
+    path = folder / CONFIG_FILE
     if path.exists():
         content = config.content()
-        if not any((path.parent / "marks" / "tokenizer").glob("*.json")):
+        if not any((folder / "marks" / "tokenizer").glob("*.json")):
             del content["tokenizer"]  # not used yet: may still be mended
         differences = list(_differences(yaml.safe_load(path.read_bytes()), content, ""))
         if differences:
             raise UserError(
                 *(f"{path}: {difference}" for difference in differences),
-                f"{path.parent} was made with the old values; choose another output_dir, or delete it to start anew",
+                f"{folder} was made with the old values; choose another output_dir, or delete it to start anew",
             )
-    with atomic_writer(path) as file:
-        values = config.model_dump(mode="json")
-        file.write(yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=120).encode())
+
+
+def _corpus_folder(config: CorpusConfig) -> Path:
+    folder = Path(config.output_dir)
+    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and _contents(folder):
+        raise UserError(
+            f"{folder}: not empty, and no corpus folder ({CONFIG_FILE} is missing); choose another output_dir"
+        )
+    return folder
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Files that were being written when their writer died. Nobody else may have work to do in the folder."""
+    for leftover in folder.rglob(".*.tmp"):
+        if leftover.parent.name != CLAIMS_FOLDER:
+            leftover.unlink(missing_ok=True)
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
@@ -64,4 +102,5 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
 
 
 def _contents(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name != LOCK_FILE]
+    ours = (LOCK_FILE, CLAIMS_FOLDER)
+    return [path.name for path in folder.iterdir() if path.name not in ours]

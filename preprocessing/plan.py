@@ -1,27 +1,33 @@
 """Which bytes each task reads. The plan depends on the inputs and the configuration alone, never on the workers.
 
-A unit is a run of whole files, or one range of a large uncompressed file, or a run of members of one archive. Every
-unit of an archive streams it from the beginning up to its own members (zstd: 1 GB/s against some 30 MB/s of work), so
-an archive has at most `_UNITS_PER_ARCHIVE` of them.
+A unit is a run of whole files, or one range of a large uncompressed file, or some streams of a MediaWiki dump in bz2,
+or a run of members of one archive. Other large compressed files are split first (`preprocessing.split`). Every unit of
+an archive streams it from the beginning up to its own members (zstd: 1 GB/s against some 30 MB/s of work), so an
+archive has at most `_UNITS_PER_ARCHIVE` of them.
 """
 
 import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Literal
+
+import orjson
 
 from jp_llm.runtime.errors import UserError
 from preprocessing.archives import is_tar, members
+from preprocessing.cuts import SEARCH_BYTES, page_stream_start, record_start
 from preprocessing.step import CutAt
 from preprocessing.streams import DamagedFile, compression_of, decompressed
 
 _UNITS_PER_ARCHIVE = 16
 _EDGE_BYTES = 4096
-_CHUNK_BYTES = 1 << 20
+_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,12 @@ class Piece:
     """None: to the end of the archive, whose integrity this piece then checks."""
     fetched: bool = False
     """`path` is one of the reader's `parts` and no file."""
+    compressed: bool = False
+    """`start` and `end` count compressed bytes: whole bz2 streams."""
+    chunk: str | None = None
+    """File that holds this part, compressed; `start` and `end` then count bytes of the decompressed `path`."""
+    damage: str | None = None
+    """What is wrong with `path` behind this part."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,18 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Large:
+    """A compressed file that must be split before it can be cleaned."""
+
+    source: str
+    index: int
+    """Among those of the source."""
+    path: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
 class InputFile:
     """A file of a source and how to recognise it later."""
 
@@ -68,13 +92,23 @@ class InputFile:
     size: int
     edges: str
     """BLAKE2b of the first and last 4 KiB: a copy with a new date is the same file, other content is not."""
-    kind: Literal["plain", "compressed", "archive"]
+    kind: Literal["plain", "compressed", "archive", "unreadable"]
+    compression: str | None = None
+    """gzip, zstd, xz or bz2; None for plain bytes, of an archive too."""
 
 
-def find_files(paths: Sequence[str], select: Sequence[str], max_ratio: float) -> list[InputFile]:
+def find_files(
+    paths: Sequence[str], select: Sequence[str], max_ratio: float, *, skip_unreadable: bool = False
+) -> list[InputFile]:
     """The files that a list of files, folders and patterns names: sorted, each once.
 
     Of a folder, all files below it are taken that `select` selects and whose name does not begin with a dot.
+
+    Args:
+        paths: what to look for.
+        select: patterns for the files in folders; none selects all.
+        max_ratio: see `decompressed`.
+        skip_unreadable: list files that cannot be read too; the unit that meets them reports them.
 
     Raises:
         UserError: something does not exist, matches nothing or cannot be read; all such problems.
@@ -89,17 +123,24 @@ def find_files(paths: Sequence[str], select: Sequence[str], max_ratio: float) ->
         for path in matches:
             found.setdefault(os.path.realpath(path), path)
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in found.values()]) if found else ""
-    files = []
-    for path in found.values():
+    names = [os.path.relpath(os.path.abspath(path), folder).replace(os.sep, "/") for path in found.values()]
+
+    def describe(path: str, name: str) -> InputFile | str:
         try:
-            files.append(_describe(path, Path(os.path.abspath(path)).relative_to(folder).as_posix(), max_ratio))
+            return _describe(path, name, max_ratio)
         except OSError as error:
-            problems.append(f"{path}: {error.strerror or error}")
+            unreadable = InputFile(path, name, 0, "", "unreadable")
+            return unreadable if skip_unreadable else f"{path}: {error.strerror or error}"
         except ValueError as error:
-            problems.append(f"{path if path.isprintable() else ascii(path)}: {error}")
+            return f"{path if path.isprintable() else ascii(path)}: {error}"
+
+    # Network disks answer slowly, but many questions at once.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        described = list(threads.map(describe, found.values(), names))
+    problems += [problem for problem in described if isinstance(problem, str)]
     if problems:
         raise UserError(*problems)
-    return files
+    return [file for file in described if isinstance(file, InputFile)]
 
 
 @dataclass(frozen=True)
@@ -116,6 +157,13 @@ class Planner:
     max_ratio: float
     skip_damaged: bool
     """Plan what can be read of a damaged archive; the unit that meets the damage reports it."""
+    split_above_bytes: int = 2 << 30
+    """Larger compressed files, where the reader allows to cut, are `large` and in no unit."""
+
+    def large(self, files: Sequence[InputFile]) -> list[Large]:
+        """Files that must be split first."""
+        found = [file for file in files if self._is_large(file) and not self._bz2_cuts(file)]
+        return [Large(self.source, index, file.path, file.name, file.size) for index, file in enumerate(found)]
 
     def units(self, files: Sequence[InputFile]) -> list[Unit]:
         """Units of these files.
@@ -140,7 +188,31 @@ class Planner:
             return self._archive_parts(file)
         if file.kind == "plain" and self.cut_at and file.size > 1.5 * self.unit_bytes:
             return self._ranges(file)
+        if cuts := self._bz2_cuts(file):
+            return [
+                (Piece(file.path, file.name, start, end, compressed=True), end - start)
+                for start, end in pairwise([0, *cuts, file.size])
+            ]
+        if self._is_large(file):
+            return []
         return [(Piece(file.path, file.name), file.size)]
+
+    def _is_large(self, file: InputFile) -> bool:
+        return file.kind == "compressed" and self.cut_at is not None and file.size > self.split_above_bytes
+
+    def _bz2_cuts(self, file: InputFile) -> list[int]:
+        """Where a dump of many bz2 streams may be cut; empty for any other file."""
+        if file.compression != "bz2" or self.cut_at != "page" or file.size <= 1.5 * self.unit_bytes:
+            return []
+        cuts: list[int] = []
+        with open(file.path, "rb") as raw:
+            for nominal in range(self.unit_bytes, file.size - self.unit_bytes // 2, self.unit_bytes):
+                if not cuts or nominal > cuts[-1]:
+                    cut = page_stream_start(raw, nominal, min(nominal + SEARCH_BYTES, file.size))
+                    if cut is None and not cuts:
+                        return []
+                    cuts += [cut] if cut is not None else []
+        return cuts
 
     def _archive_parts(self, file: InputFile) -> list[tuple[Piece, int]]:
         """Runs of members of about the same size; the last is open-ended."""
@@ -171,7 +243,7 @@ class Planner:
         with open(file.path, "rb") as raw:
             for nominal in range(self.unit_bytes, file.size - self.unit_bytes // 2, self.unit_bytes):
                 if nominal > cuts[-1]:
-                    cut = _record_start(raw, nominal, self.cut_at)
+                    cut = record_start(raw, nominal, self.cut_at)
                     if cut >= file.size:
                         break
                     cuts.append(cut)
@@ -189,30 +261,43 @@ def selected(name: str, select: Sequence[str]) -> bool:
     return not select or any(fnmatchcase(name, item) or fnmatchcase(name.rsplit("/", 1)[-1], item) for item in select)
 
 
-def plan_to_json(files: Mapping[str, Sequence[InputFile]], units: Sequence[Unit]) -> dict[str, Any]:
-    """The plan as a JSON object."""
-    return {
-        "files": {source: [asdict(file) for file in listed] for source, listed in files.items()},
-        "units": [asdict(unit) for unit in units],
-    }
+@dataclass(frozen=True)
+class Plan:
+    """What a corpus is made from; `plan.json`."""
 
+    files: Mapping[str, Sequence[InputFile]]
+    """Source -> its files."""
+    side_files: Mapping[str, str]
+    """Word lists and models of the steps -> SHA-256."""
+    large: Sequence[Large]
+    units: Sequence[Unit]
+    """Of all sources; those of the large files are known once they are split."""
 
-def units_from_json(value: Any) -> list[Unit]:
-    """The units of what `plan_to_json` made."""
-    return [
-        Unit(item["source"], item["index"], tuple(Piece(**piece) for piece in item["pieces"]), item["size"])
-        for item in value["units"]
-    ]
+    def to_json(self) -> bytes:
+        """The plan as a JSON object, a line."""
+        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
+    @classmethod
+    def from_json(cls, data: bytes) -> "Plan":
+        """What `to_json` made."""
+        value = orjson.loads(data)
+        files = {source: [InputFile(**file) for file in listed] for source, listed in value["files"].items()}
+        units = [
+            Unit(item["source"], item["index"], tuple(Piece(**piece) for piece in item["pieces"]), item["size"])
+            for item in value["units"]
+        ]
+        return cls(files, value["side_files"], [Large(**item) for item in value["large"]], units)
 
-def changes(before: Mapping[str, Sequence[Mapping[str, Any]]], now: Mapping[str, Sequence[InputFile]]) -> list[str]:
-    """How the input files differ from those of the plan (`plan_to_json(...)["files"]`): added, gone, changed."""
-    old = {(source, item["name"]): dict(item, path="") for source, listed in before.items() for item in listed}
-    new = {(source, item.name): dict(asdict(item), path="") for source, listed in now.items() for item in listed}
-    found = [(key, "is gone") for key in old.keys() - new.keys()]
-    found += [(key, "was added") for key in new.keys() - old.keys()]
-    found += [(key, "has changed") for key in old.keys() & new.keys() if old[key] != new[key]]
-    return [f"sources.{source}: {name} {what}" for (source, name), what in sorted(found)]
+    def changes(self, now: "Plan") -> list[str]:
+        """How the inputs `now` differ from those of this plan: added, gone, changed."""
+        old = {(source, file.name): replace(file, path="") for source, files in self.files.items() for file in files}
+        new = {(source, file.name): replace(file, path="") for source, files in now.files.items() for file in files}
+        found = [(key, "is gone") for key in old.keys() - new.keys()]
+        found += [(key, "was added") for key in new.keys() - old.keys()]
+        found += [(key, "has changed") for key in old.keys() & new.keys() if old[key] != new[key]]
+        problems = [f"sources.{source}: {name} {what}" for (source, name), what in sorted(found)]
+        side = [path for path, digest in self.side_files.items() if now.side_files.get(path, digest) != digest]
+        return problems + [f"{path} has changed" for path in sorted(side)]
 
 
 def _matches(pattern: str, select: Sequence[str]) -> Iterator[str]:
@@ -241,22 +326,11 @@ def _describe(path: str, name: str, max_ratio: float) -> InputFile:
         if head.startswith((b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!")):
             raise ValueError("a zip, 7z or rar archive; unpack it and name the folder, or pack it as .tar.zst")
         file.seek(0)
-        kind: Literal["plain", "compressed"] = "compressed" if compression_of(head) else "plain"
+        compression = compression_of(head)
+        kind: Literal["plain", "compressed"] = "compressed" if compression else "plain"
         try:
             if is_tar(decompressed(file, path, max_ratio).read(512)):
-                return InputFile(path, name, size, edges, "archive")
+                return InputFile(path, name, size, edges, "archive", compression)
         except DamagedFile:
             pass  # found again, and dealt with, when the file is read
-    return InputFile(path, name, size, edges, kind)
-
-
-def _record_start(raw: BinaryIO, position: int, cut_at: CutAt) -> int:
-    """Offset of the first record that begins at `position` or later."""
-    raw.seek(position - 1)
-    at_start = False
-    while chunk := raw.readline(_CHUNK_BYTES):  # piecewise: a line may be as long as the file
-        blank = at_start and not chunk.strip(b"\r\n")
-        at_start = chunk.endswith(b"\n")
-        if at_start and (cut_at == "line" or blank):
-            break
-    return raw.tell()
+    return InputFile(path, name, size, edges, kind, compression)

@@ -1,4 +1,4 @@
-"""Raw files to token shards, stage by stage: clean, deduplicate, tokenizer, encode, then `dataset.json`.
+"""Raw files to token shards, stage by stage: (split,) clean, deduplicate, tokenizer, encode, then `dataset.json`.
 
 Every stage leaves marks and skips what is marked: the same command continues a run that was stopped, and sums up one
 that is finished.
@@ -7,7 +7,7 @@ that is finished.
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,56 +23,74 @@ from preprocessing.clean import clean_unit
 from preprocessing.config import STAGES, CorpusConfig, CorpusTokenizerConfig
 from preprocessing.counts import Counts
 from preprocessing.deduplicate.run import deduplicate
+from preprocessing.disk import check_disk
 from preprocessing.documents import CLEANED, DOCUMENTS, SPLITS, DocumentsFile, find_documents
 from preprocessing.encode.tokenize import encode_file
 from preprocessing.encode.train_tokenizer import train
-from preprocessing.executor import Stage, Task, available_cores, run_stage
-from preprocessing.output_folder import claimed
-from preprocessing.plan import Planner, Unit, changes, fetched_units, find_files, plan_to_json, units_from_json
+from preprocessing.execution import local, mpi, slurm_array
+from preprocessing.execution.launcher import chosen, launch
+from preprocessing.execution.work import Perform
+from preprocessing.executor import Stage, Task
+from preprocessing.inputs import check_unchanged, in_order, plan_of
+from preprocessing.manifest import save_manifest
+from preprocessing.plan import Plan, Unit
 from preprocessing.report.write import write_reports
-from preprocessing.streams import DamagedFile
+from preprocessing.split import SPLIT_FOLDER, chunk_units, chunks_are_there, split_file
 from preprocessing.summary import SourceSummary, check_not_empty, table
 
 _TOKENIZER_FOLDER = "tokenizer"
 
 
 def run(config: CorpusConfig) -> None:
-    """Do the stages of `config` that are not done yet and print what came out.
+    """Do the stages of `config` that are not done yet, with the backend that it names, and print what came out.
 
     Raises:
         UserError: inputs are missing or damaged, no documents are left, the disk is full, or the output folder belongs
             to another configuration. What was finished is kept.
     """
-    with claimed(config) as folder:
-        last = _last_stage(config, folder)
-        _check_given_tokenizer(config, folder)
-        units = _units(config, folder)
-        summaries = {source: SourceSummary() for source in config.sources}
-        for unit, counts in zip(units, _perform(config, _cleaning(config, folder, units)), strict=True):
-            summaries[unit.source].counts.add(Counts.from_json(counts))
-        check_not_empty(summaries, config.output_dir)
-        if config.deduplicate and last >= STAGES.index("deduplicate"):
-            cleaned = _documents(config, folder, CLEANED)
-            removed = deduplicate(config, folder, cleaned, partial(_perform, config))
-            for file, counts in zip(cleaned, removed, strict=True):
-                summaries[file.source].deduplicated.add(Counts.from_json(counts))
+    match chosen(config.backend, launch()):
+        case "local":
+            local.run(config, make)
+        case "mpi":
+            mpi.run(config, make)
+        case "slurm_array":
+            slurm_array.run(config, make)
+
+
+def make(config: CorpusConfig, folder: Path, perform: Perform) -> None:
+    """All stages, in one process that has others do the tasks."""
+    last = _last_stage(config, folder)
+    ready = partial(_perform, config, perform)
+    _check_given_tokenizer(config, folder)
+    plan, units, split = _planned(config, folder, ready)
+    summaries = {source: SourceSummary() for source in config.sources}
+    cleaning = ready(_cleaning(config, folder, units))
+    for unit, result in zip(units, cleaning, strict=True):
+        summaries[unit.source].counts.add(Counts.from_json(result["counts"]))
+    shutil.rmtree(folder / SPLIT_FOLDER, ignore_errors=True)  # the chunks are gone, each with the mark of its unit
+    check_not_empty(summaries, config.output_dir)
+    documents = _documents(config, folder, CLEANED if config.deduplicate else DOCUMENTS)
+    if config.deduplicate and last >= STAGES.index("deduplicate"):
+        for file, counts in zip(documents, deduplicate(config, folder, documents, ready), strict=True):
+            summaries[file.source].deduplicated.add(Counts.from_json(counts))
         documents = _documents(config, folder, DOCUMENTS)
-        if last >= STAGES.index("tokenizer"):
-            _perform(config, _making_the_tokenizer(config, folder, documents), isolated=True)
-        if last >= STAGES.index("encode"):
-            encoding = _encoding(config, folder, documents)
-            shards: dict[str, dict[str, list[ShardManifest]]] = {
-                source: {split: [] for split in SPLITS} for source in config.sources
-            }
-            for task, result in zip(encoding.tasks, _perform(config, encoding), strict=True):
-                source, split, _ = task.name.rsplit("-", 2)
-                shard = ShardManifest.from_json(result["shard"])
-                shards[source][split].append(shard)
-                summaries[source].add_shard(split, shard, result["cpu_seconds"])
-            _save_dataset(config, folder, shards)
-        write_reports(folder, config, summaries)
-        print(table(summaries))
-        print(f"{folder}: {'ready for training' if last == STAGES.index('encode') else 'cleaned documents'}")
+    if last >= STAGES.index("tokenizer"):
+        ready(_making_the_tokenizer(config, folder, documents), isolated=True)
+    if last >= STAGES.index("encode"):
+        encoding = _encoding(config, folder, documents)
+        shards: dict[str, dict[str, list[ShardManifest]]] = {
+            source: {split: [] for split in SPLITS} for source in config.sources
+        }
+        for task, result in zip(encoding.tasks, ready(encoding), strict=True):
+            source, split_name, _ = task.name.rsplit("-", 2)
+            shard = ShardManifest.from_json(result["shard"])
+            shards[source][split_name].append(shard)
+            summaries[source].add_shard(split_name, shard, result["cpu_seconds"])
+        _save_dataset(config, folder, shards)
+        save_manifest(config, folder, plan, split, zip(units, cleaning, strict=True), documents, perform)
+    write_reports(folder, config, summaries)
+    print(table(summaries))
+    print(f"{folder}: {'ready for training' if last == STAGES.index('encode') else 'cleaned documents'}")
 
 
 def _last_stage(config: CorpusConfig, folder: Path) -> int:
@@ -82,57 +100,73 @@ def _last_stage(config: CorpusConfig, folder: Path) -> int:
     return max(STAGES.index(stage) for stage in config.stages)
 
 
-def _perform(config: CorpusConfig, stage: Stage, *, isolated: bool = False) -> list[dict[str, Any]]:
+def _perform(config: CorpusConfig, perform: Perform, stage: Stage, *, isolated: bool = False) -> list[dict[str, Any]]:
     """Results of a stage, which is run if the configuration asks for it and must be finished otherwise."""
-    if stage.name in config.stages:
-        return run_stage(stage, config.num_workers or available_cores(), isolated=isolated)
+    name = "clean" if stage.name == "split" else stage.name
+    if name in config.stages:
+        return perform(stage, isolated)
     if left := stage.unfinished():
         raise UserError(
-            f"stages: {', '.join(config.stages)} needs {stage.name}, of which {len(left):,} of {len(stage.tasks):,} "
-            f"tasks are not done; add {stage.name} to stages"
+            f"stages: {', '.join(config.stages)} needs {name}, of which {len(left):,} of {len(stage.tasks):,} "
+            f"tasks are not done; add {name} to stages"
         )
     return stage.results()
 
 
-def _units(config: CorpusConfig, folder: Path) -> list[Unit]:
-    """The plan: made anew from the inputs, which must not have changed since the folder was begun.
+def _planned(
+    config: CorpusConfig, folder: Path, ready: Callable[[Stage], list[dict[str, Any]]]
+) -> tuple[Plan, list[Unit], list[dict[str, Any]]]:
+    """The plan, all units, and what splitting large files gave.
 
-    The inputs of a finished stage are not looked at again; they may be gone.
+    The plan is made anew from the inputs, which must not have changed since the folder was begun; those of a finished
+    stage are not looked at again, they may be gone.
     """
     path = folder / "marks" / "plan.json"
-    before = read_json(path) if path.exists() else None
-    if before is not None:
-        units = units_from_json(before)
-        if not _cleaning(config, folder, units).unfinished():
-            return units
-    problems: list[str] = []
-    files, units = {}, []
-    for name, source in config.sources.items():
-        try:
-            reader = source.build_reader()
-            if (parts := reader.parts()) is not None:
-                units += fetched_units(name, parts)
-                continue
-            files[name] = find_files(source.paths, source.files, config.max_decompression_ratio)
-            planner = Planner(
-                source=name,
-                unit_bytes=config.unit_bytes,
-                cut_at=reader.cut_at,
-                select=source.files,
-                max_ratio=config.max_decompression_ratio,
-                skip_damaged=config.on_damaged_file == "skip",
-            )
-            units += planner.units(files[name])
-        except UserError as error:
-            problems += [f"sources.{name}.paths: {problem}" for problem in error.problems]
-        except DamagedFile as error:
-            problems.append(f"sources.{name}.paths: {error}. Fetch the file again, or set on_damaged_file=skip")
-    if before is not None and not problems and (problems := changes(before["files"], files)):
-        problems.append(f"{folder} was begun with other input files; bring them back, or choose another output_dir")
-    if problems:
-        raise UserError(*problems)
-    write_json(path, plan_to_json(files, units))
-    return units
+    plan = Plan.from_json(path.read_bytes()) if path.exists() else None
+    if plan is None or not _is_cleaned(config, folder, plan):
+        now = plan_of(config)
+        if plan is not None:
+            check_unchanged(plan, now, folder)
+        check_disk(config, now, folder)
+        plan = now
+        with atomic_writer(path) as file:
+            file.write(plan.to_json())
+    splitting = _splitting(config, folder, plan)
+    split = ready(splitting) if plan.large else []
+    return plan, _all_units(config, folder, plan, split), split
+
+
+def _is_cleaned(config: CorpusConfig, folder: Path, plan: Plan) -> bool:
+    splitting = _splitting(config, folder, plan)
+    if splitting.unfinished():
+        return False
+    units = _all_units(config, folder, plan, splitting.results())
+    return not _cleaning(config, folder, units).unfinished()
+
+
+def _splitting(config: CorpusConfig, folder: Path, plan: Plan) -> Stage:
+    """Large files to chunks; those whose chunks are lost, anew."""
+    tasks = [Task(f"{large.source}-{large.index:05d}", (config, large), large.size) for large in plan.large]
+    stage = Stage("split", split_file, tasks, folder / "marks" / "split")
+    if tasks and not stage.unfinished():
+        results = stage.results()
+        cleaning = _cleaning(config, folder, _all_units(config, folder, plan, results))
+        needed = {path for task in cleaning.unfinished() for path in task.removes}
+        for task, result in zip(tasks, results, strict=True):
+            if not chunks_are_there(result, folder, needed):
+                stage.mark(task).unlink()
+    return stage
+
+
+def _all_units(config: CorpusConfig, folder: Path, plan: Plan, split: Sequence[dict[str, Any]]) -> list[Unit]:
+    """Those of the plan, then those of its large files."""
+    units = list(plan.units)
+    numbers = Counter(unit.source for unit in units)
+    for large, result in zip(plan.large, split, strict=True):
+        more = list(chunk_units(large, result, folder, numbers[large.source]))
+        numbers[large.source] += len(more)
+        units += more
+    return in_order(units, config.sources)
 
 
 def _documents(config: CorpusConfig, folder: Path, kind: str) -> list[DocumentsFile]:
@@ -148,7 +182,7 @@ def _forget_lost_shards(folder: Path, encoding: Stage) -> None:
     for task in encoding.tasks:
         mark = encoding.mark(task)
         if mark.exists():
-            shard = ShardManifest.from_json(read_json(mark)["shard"])
+            shard = ShardManifest.from_json(read_json(mark)["result"]["shard"])
             if shard.bin_problems(folder) or shard.idx_problems(folder):
                 mark.unlink()
 
@@ -176,7 +210,10 @@ def _check_given_tokenizer(config: CorpusConfig, folder: Path) -> None:
 
 
 def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
-    tasks = [Task(unit.name, (config, unit), unit.size) for unit in units]
+    tasks = [
+        Task(unit.name, (config, unit), unit.size, tuple(piece.chunk for piece in unit.pieces if piece.chunk))
+        for unit in units
+    ]
     return Stage("clean", clean_unit, tasks, folder / "marks" / "clean")
 
 
@@ -215,7 +252,8 @@ def _encoding(config: CorpusConfig, folder: Path, documents: Sequence[DocumentsF
         numbers[file.source, file.split] += 1
         shard = folder / "shards" / file.source / f"{file.split}-{index:05d}"
         arguments = (str(folder / file.name), str(folder / _TOKENIZER_FOLDER), str(shard))
-        tasks.append(Task(f"{file.source}-{file.split}-{index:05d}", arguments, file.size))
+        used = () if config.keep_documents else (arguments[0],)
+        tasks.append(Task(f"{file.source}-{file.split}-{index:05d}", arguments, file.size, used))
         files[tasks[-1].name] = file
     stage = Stage("encode", encode_documents, tasks, folder / "marks" / "encode")
     _forget_lost_shards(folder, stage)

@@ -75,14 +75,14 @@ def decompressed(file: Any, name: str, max_ratio: float) -> io.BufferedReader:
     found = _format_of(source.peek(6))
     if found is None:
         return source
-    return io.BufferedReader(_Decompressed(source, found, name, max_ratio), _BUFFER_BYTES)
+    return io.BufferedReader(Decompressed(source, found, name, max_ratio), _BUFFER_BYTES)
 
 
 def _format_of(head: bytes) -> _Format | None:
     return next((item for item in _FORMATS if head.startswith(item.magics)), None)
 
 
-class _Decompressed(io.RawIOBase):
+class Decompressed(io.RawIOBase):
     """Raw stream over one compressed file. The libraries' own differ: zstandard's says nothing of a cut."""
 
     def __init__(self, source: io.BufferedReader, form: _Format, name: str, max_ratio: float) -> None:
@@ -98,6 +98,15 @@ class _Decompressed(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes that have been read."""
+        return self._consumed
+
+    def tell(self) -> int:
+        """Bytes that have been given out."""
+        return self._produced - len(self._ready)
 
     def readinto(self, target: "bytearray | memoryview") -> int:  # type: ignore[override]
         while not self._ready and self._decompressor is not None:

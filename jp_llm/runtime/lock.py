@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""One run at a time in a folder, or the processes of one."""
 
 import fcntl
 from collections.abc import Iterator
@@ -11,8 +11,10 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Create `folder` if need be and hold it; the lock goes with the process, however it ends.
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Create `folder` if need be and hold it, alone or with others that hold it `shared`.
+
+    The lock goes with the process, however it ends.
 
     Raises:
         UserError: another run is working in it, or it cannot be written.
@@ -24,7 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise UserError(f"{error.filename or folder}: {error.strerror}; choose another folder") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
         yield

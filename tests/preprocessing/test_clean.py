@@ -17,7 +17,7 @@ def clean(wanted):
     files = find_files(source.paths, source.files, 200.0)
     skip = wanted.on_damaged_file == "skip"
     planner = Planner("web", wanted.unit_bytes, source.build_reader().cut_at, source.files, 200.0, skip)
-    return [clean_unit(wanted, unit) for unit in planner.units(files)]
+    return [clean_unit(wanted, unit)["counts"] for unit in planner.units(files)]
 
 
 def rejects(output):

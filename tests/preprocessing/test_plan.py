@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from raw import COMPRESS, tar
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.plan import Planner, changes, find_files, plan_to_json, units_from_json
+from preprocessing.plan import Large, Plan, Planner, find_files
 from preprocessing.streams import DamagedFile
 
 
@@ -94,7 +94,8 @@ def test_small_files_share_a_unit_and_large_ones_have_their_own(tmp_path):
         ["4.txt", "5.txt"],
     ]
     assert [unit.name for unit in units] == [f"web-0000{number}" for number in range(4)]
-    assert units_from_json(plan_to_json({"web": found(tmp_path)}, units)) == units
+    plan = Plan({"web": found(tmp_path)}, {"words.txt": "0a"}, [Large("web", 0, "a.xz", "a.xz", 7)], units)
+    assert Plan.from_json(plan.to_json()) == plan
 
 
 LINES = st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")), max_size=60)
@@ -155,13 +156,31 @@ def test_a_damaged_archive_stops_or_is_planned_as_far_as_it_goes(tmp_path):
 
 
 def test_changed_inputs_are_named(folder):
-    before = plan_to_json({"web": found(folder)}, [])["files"]
-    assert changes(before, {"web": found(folder)}) == []
+    def plan(words="0a"):
+        return Plan({"web": found(folder)}, {"words.txt": words}, [], [])
+
+    before = plan()
+    assert before.changes(plan()) == []
     (folder / "a.txt").write_text("other")
     (folder / "b.jsonl").unlink()
     (folder / "new.txt").write_text("new")
-    assert changes(before, {"web": found(folder)}) == [
+    assert before.changes(plan("0b")) == [
         "sources.web: a.txt has changed",
         "sources.web: b.jsonl is gone",
         "sources.web: new.txt was added",
+        "words.txt has changed",
     ]
+
+
+def test_a_file_that_cannot_be_read_is_left_to_its_unit_if_wanted(folder):
+    (folder / "c.txt").symlink_to("/proc/self/mem")  # opens, but reading fails
+    with pytest.raises(UserError, match=r"c\.txt: Input/output error"):
+        found(folder)
+    files = find_files([str(folder)], (), 200.0, skip_unreadable=True)
+    assert [(file.name, file.kind) for file in files] == [
+        ("a.txt", "plain"),
+        ("b.jsonl", "plain"),
+        ("c.txt", "unreadable"),
+        ("deep/c.txt", "plain"),
+    ]
+    assert [piece.name for unit in planner(100).units(files) for piece in unit.pieces][2] == "c.txt"

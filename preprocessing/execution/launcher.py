@@ -1,0 +1,54 @@
+"""How this process was started, from the variables that launchers set."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Backend = Literal["local", "mpi", "slurm_array"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the launcher says."""
+
+    size: int
+    """Processes it has started together."""
+    rank: int
+    job: str | None
+    """Of Slurm, the same for all elements of an array; a job that is requeued is another one."""
+    in_array: bool
+    cpus: int | None
+    """Cores that Slurm gives to each process."""
+
+
+def launch(environment: Mapping[str, str] = os.environ) -> Launch:
+    """Read `environment`, which may be that of mpirun (Open MPI, MPICH and relatives), srun, or sbatch --array."""
+    # In a batch script SLURM_NTASKS is that of the whole job; only srun sets the number of its own step.
+    srun = "SLURM_STEP_ID" in environment
+    sizes = ["OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", *(("SLURM_STEP_NUM_TASKS",) if srun else ())]
+    ranks = ["OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", *(("SLURM_PROCID",) if srun else ())]
+    job = environment.get("SLURM_ARRAY_JOB_ID") or environment.get("SLURM_JOB_ID")
+    return Launch(
+        size=max(_number(environment, sizes, 1), 1),
+        rank=_number(environment, ranks, 0),
+        job=f"{job}.{environment.get('SLURM_RESTART_COUNT', '0')}" if job else None,
+        in_array="SLURM_ARRAY_TASK_ID" in environment,
+        cpus=_number(environment, ["SLURM_CPUS_PER_TASK"], 0) or None,
+    )
+
+
+def chosen(backend: Literal["auto"] | Backend, started: Launch) -> Backend:
+    """`auto` takes what fits the launcher.
+
+    Tasks that srun starts within an array need no MPI: they share the work as the elements do.
+    """
+    if backend != "auto":
+        return backend
+    if started.in_array:
+        return "slurm_array"
+    return "mpi" if started.size > 1 else "local"
+
+
+def _number(environment: Mapping[str, str], names: list[str], default: int) -> int:
+    return next((int(environment[name]) for name in names if environment.get(name, "").isdigit()), default)

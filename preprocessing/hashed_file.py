@@ -1,0 +1,48 @@
+"""A file, or a range of it, whose bytes are hashed while they are read."""
+
+import io
+from hashlib import blake2b
+from typing import Any, BinaryIO
+
+from preprocessing.streams import DamagedFile
+
+_CHUNK_BYTES = 1 << 20
+
+
+class HashedFile(io.RawIOBase):
+    """The next `size` bytes of a file, or all that follow."""
+
+    def __init__(self, file: Any, name: str, size: int | None = None) -> None:
+        self._file: BinaryIO = file
+        self._name = name
+        self._size = size
+        self._position = 0
+        self._digest = blake2b(digest_size=16)
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """Bytes that have been read."""
+        return self._position
+
+    def readinto(self, target: Any) -> int:
+        wanted = len(target) if self._size is None else min(len(target), self._size - self._position)
+        data = self._file.read(wanted)
+        if wanted and not data and self._size is not None:
+            problem = f"ends {self._size - self._position:,} bytes earlier than when the work was planned"
+            raise DamagedFile(self._name, problem, self._position)
+        target[: len(data)] = data
+        self._position += len(data)
+        self._digest.update(data)
+        return len(data)
+
+    def finish(self) -> str:
+        """BLAKE2b (128 bits, hex) of all bytes, also of those that nobody wanted.
+
+        Raises:
+            DamagedFile: the file has become shorter.
+        """
+        while self.read(_CHUNK_BYTES):
+            pass
+        return self._digest.hexdigest()
