@@ -31,8 +31,10 @@ def write_inputs(folder: Path, documents: int = 400, seed: int = 0) -> Path:
     def texts(count: int) -> list[str]:
         return [text(rng, rng.randint(2, 30)).replace("\n\n", "\n") for _ in range(count)]
 
-    (folder / "plain.txt").write_text("\n\n".join(texts(documents)), encoding="utf-8")
-    lines = [json.dumps({"text": written}, ensure_ascii=False) for written in texts(documents)]
+    plain = texts(documents)
+    (folder / "plain.txt").write_text("\n\n".join(plain), encoding="utf-8")
+    copies = [*plain[:20], *(written + text(rng, 1) for written in plain[20:40])]
+    lines = [json.dumps({"text": written}, ensure_ascii=False) for written in [*texts(documents), *copies]]
     lines[7] = "{broken"
     (folder / "web.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
     (folder / "paragraphs.txt.xz").write_bytes(lzma.compress("\n\n".join(texts(documents)).encode()))
@@ -56,6 +58,7 @@ def overrides(inputs: Path, output: Path) -> list[str]:
         "split_above_bytes=5000",
         "documents_file_bytes=100000",
         "validation_fraction=0.1",
+        "deduplicate={lines: {minimum_documents: 20}, paragraphs: {minimum_characters: 60}}",
     ]
 
 

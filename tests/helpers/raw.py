@@ -84,6 +84,6 @@ def cleaned(output: Path, source: str = "web", split: str = "train") -> list[dic
 
 def contents(output: Path) -> dict[str, bytes]:
     """Every file that must not depend on how the work was divided in time or among workers."""
-    kept = ("documents/", "rejects/", "shards/", "tokenizer/", "dataset.json")
+    kept = ("documents/", "rejects/", "samples/", "shards/", "tokenizer/", "dataset.json")
     files = {path.relative_to(output).as_posix(): path for path in sorted(output.rglob("*")) if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if name.startswith(kept)}

@@ -67,7 +67,7 @@ def test_estimates_come_near_what_the_run_needs(tmp_path, tokenizer, compression
     )
     (estimate,) = estimate_sources(wanted, plan_of(wanted), 400_000)
     run(wanted)
-    counts = json.loads((tmp_path / "out" / "counts.json").read_text())["total"]
+    counts = json.loads((tmp_path / "out" / "report.json").read_text())["total"]
     assert estimate.is_measured
     assert estimate.raw_bytes == pytest.approx(len(data), rel=0.3 if compression == "bz2" else 0.1)
     assert estimate.text_bytes == pytest.approx(counts["bytes"], rel=0.35)

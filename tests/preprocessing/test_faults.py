@@ -14,7 +14,7 @@ from preprocessing.run import run
 
 
 def counts(output):
-    return json.loads((output / "counts.json").read_text())["sources"]["web"]
+    return json.loads((output / "report.json").read_text())["sources"]["web"]
 
 
 def test_an_unreadable_file_among_many_is_named_and_counted(tmp_path):

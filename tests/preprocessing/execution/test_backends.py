@@ -25,7 +25,7 @@ def expected(tmp_path_factory, inputs):
     output = tmp_path_factory.mktemp("expected") / "out"
     code, printed = run(command("local", 1, overrides(inputs, output)))
     assert code == 0, printed
-    assert json.loads((output / "counts.json").read_text())["total"]["rejected"] == {"json": 1}
+    assert json.loads((output / "report.json").read_text())["total"]["rejected"] == {"json": 1}
     return corpus_runs.outputs(output)
 
 
