@@ -77,7 +77,8 @@ def check_config(config: CorpusConfig, folder: Path) -> None:
 
 def _corpus_folder(config: CorpusConfig) -> Path:
     folder = Path(config.output_dir)
-    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and _contents(folder):
+    # In this order: another process of the same job may be writing the configuration just now.
+    if folder.is_dir() and _contents(folder) and not (folder / CONFIG_FILE).exists():
         raise UserError(
             f"{folder}: not empty, and no corpus folder ({CONFIG_FILE} is missing); choose another output_dir"
         )
@@ -103,4 +104,5 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
 
 def _contents(folder: Path) -> list[str]:
     ours = (LOCK_FILE, CLAIMS_FOLDER)
-    return [path.name for path in folder.iterdir() if path.name not in ours]
+    names = [path.name for path in folder.iterdir()]
+    return [name for name in names if name not in ours and not name.startswith(f".{CONFIG_FILE}.")]
