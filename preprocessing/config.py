@@ -176,6 +176,10 @@ class CorpusConfig(Section):
         for name in sorted(set(self.tokenizer.source_weights or {}) - set(self.sources)):
             hint = plugin.nearest(name, list(self.sources))
             found.append(f"tokenizer.source_weights.{name}: no such source{hint}")
+        lines = self.deduplicate.lines if self.deduplicate else None
+        for name in sorted(set(lines.sources if lines and lines.sources else ()) - set(self.sources)):
+            hint = plugin.nearest(name, list(self.sources))
+            found.append(f"deduplicate.lines.sources: no source {name!r}{hint}")
         return found
 
 

@@ -8,7 +8,12 @@ from jp_llm.config.section import Section
 
 
 class LinesConfig(Section):
-    """Short lines that stand in many documents are menus and footers: every copy goes."""
+    """Short lines that stand in many documents are menus and footers: every copy goes. Those that begin with 「 or 『
+    are dialogue and stay."""
+
+    sources: tuple[str, ...] | None = None
+    """Sources whose lines are counted and removed, e.g. those of web text; null takes all. Numbers of chapters and
+    other short lines of books are frequent too."""
 
     maximum_characters: PositiveInt = 40
     """Longer lines are no matter of this rule."""
@@ -70,3 +75,9 @@ class DeduplicationConfig(Section):
     """Documents that lose a larger share of their characters to lines and paragraphs are dropped."""
     memory_bytes: PositiveInt = 1 << 30
     """What one worker may hold."""
+
+    def for_source(self, source: str) -> "DeduplicationConfig":
+        """What holds for the documents of this source."""
+        if self.lines is None or self.lines.sources is None or source in self.lines.sources:
+            return self
+        return self.model_copy(update={"lines": None})

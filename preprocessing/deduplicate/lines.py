@@ -24,6 +24,7 @@ from preprocessing.text.keys import exact_keys, mixed, segment_hashes
 
 BYTES_PER_ROW = 64
 """What a row takes at the height of `merge_paragraphs`."""
+_DIALOGUE = ("「", "『", "\u3000「", "\u3000『")
 _BLANK_LINES = re.compile("\n{3,}")
 
 Hashes = NDArray[np.uint64]
@@ -54,7 +55,8 @@ class _Lines:
         nothing = np.empty(0, dtype=np.int64)
         short = long = nothing
         if rule:
-            short = np.flatnonzero((lengths > 0) & (lengths <= rule.maximum_characters))
+            candidates = np.flatnonzero((lengths > 0) & (lengths <= rule.maximum_characters)).tolist()
+            short = np.array([place for place in candidates if not lines[place].startswith(_DIALOGUE)], dtype=np.int64)
         if paragraphs:
             long = np.flatnonzero(lengths >= paragraphs.minimum_characters)
         short, short_hashes = _hashed(lines, short, mask_digits=True)

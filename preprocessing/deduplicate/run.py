@@ -128,7 +128,7 @@ class _Deduplication:
         tasks = []
         for number, (file, count) in enumerate(zip(self._files, documents, strict=True)):
             mine = sorted(ordinal & 0xFFFFFFFF for ordinal in shown if ordinal >> 32 == number)
-            arguments = (self._config, str(self._folder), file, number, count, mine)
+            arguments = (self._config.for_source(file.source), str(self._folder), file, number, count, mine)
             tasks.append(Task(f"select-{_name(file)}", arguments, file.size))
         stage = self._stage("select", select, tasks)
         for number, (task, file) in enumerate(zip(tasks, self._files, strict=True)):
@@ -144,7 +144,7 @@ class _Deduplication:
         for number, file in enumerate(self._files):
             arguments: tuple[Any, ...] = (str(self._folder), file.name, number)
             if documents is not None:
-                arguments = (self._config, *arguments, documents[number])
+                arguments = (self._config.for_source(file.source), *arguments, documents[number])
             tasks.append(Task(f"{step}-{_name(file)}", arguments, file.size))
         return self._perform(self._stage(step, function, tasks))
 
