@@ -111,18 +111,11 @@ def one_run(web: Path, work: Path, num_workers: int) -> tuple[dict[str, Any], li
         run(config)
     wall = time.monotonic() - started
     total = read_json(output / "report.json")["total"]
-    read, cleaned = total["bytes_in"] / 1e6, 0.0
-    sources = read_json(output / "report.json")["sources"].values()
-    cleaned = sum(source["bytes"] for source in sources) / 1e6
-    stages = [
-        {
-            "stage": stage,
-            "s": seconds,
-            "MB/s": (read if stage == "clean" else cleaned) / max(seconds, 1e-9),
-            "peak MB": peak / 1e6,
-        }
-        for stage, (seconds, peak) in costs(output).items()
-    ]
+    read, cleaned = total["bytes_in"] / 1e6, total["bytes"] / 1e6
+    stages = []
+    for stage, (seconds, peak) in costs(output).items():
+        rate = (read if stage == "clean" else cleaned) / max(seconds, 1e-9)
+        stages.append({"stage": stage, "core s": seconds, "MB/s per core": rate, "peak MB": peak / 1e6})
     final = size_of(output / "documents") + size_of(output / "shards")
     row = {
         "workers": num_workers,

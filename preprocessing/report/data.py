@@ -32,7 +32,7 @@ def report_of(folder: Path, config: CorpusConfig, summaries: Summaries) -> dict[
         "config_fingerprint": config.fingerprint(),
         "versions": {"jp-llm": jp_llm.__version__, "python": platform.python_version()} | _versions(),
         "total": whole.to_json(),
-        "core_hours": _core_hours(folder, whole),
+        "core_hours": _core_hours(folder),
         "sources": {
             source: summary.to_json()
             | {
@@ -164,16 +164,13 @@ def _samples(folder: Path, source: str) -> dict[str, Any]:
     return merged.to_json()
 
 
-def _core_hours(folder: Path, whole: SourceSummary) -> dict[str, float]:
-    """Processor time of each stage that has run; that of the tokenizer stands in its marks."""
-    seconds = {
-        "clean": whole.counts.cpu_seconds,
-        "deduplicate": whole.deduplicated.cpu_seconds,
-        "tokenizer": sum(
-            read_json(mark).get("cpu_seconds", 0.0) for mark in sorted((folder / "marks" / "tokenizer").glob("*.json"))
-        ),
-        "encode": whole.encode_cpu_seconds,
-    }
+def _core_hours(folder: Path) -> dict[str, float]:
+    """Processor time of each stage that has run, from the marks of its tasks."""
+    seconds = {}
+    for stage in ("split", "clean", "deduplicate", "tokenizer", "encode"):
+        seconds[stage] = sum(
+            read_json(mark)["cpu_seconds"] for mark in sorted((folder / "marks" / stage).rglob("*.json"))
+        )
     return {stage: value / _HOUR for stage, value in seconds.items() if value}
 
 

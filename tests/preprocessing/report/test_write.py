@@ -6,6 +6,7 @@ import pytest
 from parsed_html import ParsedHtml
 from raw import config
 
+from jp_llm.runtime.files import write_json
 from preprocessing.counts import Counts
 from preprocessing.report.data import funnel_of
 from preprocessing.report.write import write_reports
@@ -134,6 +135,12 @@ def test_clusters_of_duplicates_are_shown_whatever_else_is_in_their_file(tmp_pat
     }
     found = {"settings": {}, "frequent_lines": 1234, "exact": None, "near": near, "more": None}
     (tmp_path / "deduplication.json").write_text(json.dumps(found))
+    for mark, seconds in (
+        ("clean/web-00000", 2.0),
+        ("deduplicate/near/near-0", 1.0),
+        ("deduplicate/select/web-0", 0.5),
+    ):
+        write_json(tmp_path / "marks" / f"{mark}.json", {"result": {}, "cpu_seconds": seconds})
     write_reports(tmp_path, config(tmp_path, ["a"]), {"web": deduplicated()})
     parsed = ParsedHtml((tmp_path / "report.html").read_text())
     assert not {"script", "iframe", "img"} & {tag for tag, _ in parsed.tags}
@@ -143,7 +150,7 @@ def test_clusters_of_duplicates_are_shown_whatever_else_is_in_their_file(tmp_pat
         assert expected in shown
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["duplicates"] == found
-    assert report["core_hours"] == {"clean": 2 / 3600, "deduplicate": 1 / 3600}
+    assert report["core_hours"] == {"clean": 2 / 3600, "deduplicate": 1.5 / 3600}
 
 
 def test_a_name_that_begins_like_another_keeps_its_own_samples(tmp_path):
