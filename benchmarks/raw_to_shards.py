@@ -4,7 +4,8 @@
 
 Aozora Bunko from the archive below JP_LLM_DATA (default ../shared/data) where it is present, else the sample corpus in
 corpora/sample. The unit is 10^6 bytes of cleaned UTF-8 per second of processor time. The time of every process counts,
-but not that of training the tokenizer (once, on 5 MB). The target is 10 MB/s for the whole way.
+but not that of training the tokenizer (once, on 5 MB); nothing is deduplicated here (corpus_factory.py does). The
+target is 10 MB/s for the whole way.
 """
 
 import os
@@ -40,7 +41,7 @@ TARGET = 10.0
 def corpus(output: Path, **changes: Any) -> CorpusConfig:
     """The configuration of the corpus, with one worker unless told otherwise."""
     choice = ["corpus=aozora", f"sources.aozora.paths={ARCHIVE}"] if ARCHIVE.exists() else ["corpus=demo"]
-    return build(CorpusConfig, composed("corpus", choice)[0] | {"output_dir": str(output), "num_workers": 1} | changes)
+    return build(CorpusConfig, composed("corpus", choice)[0] | {"output_dir": str(output), "num_workers": 1, "deduplicate": None} | changes)
 
 
 def whole_way(folder: Path, tokenizer: Path, num_workers: int) -> dict[str, Any]:
