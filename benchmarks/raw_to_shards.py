@@ -41,7 +41,8 @@ TARGET = 10.0
 def corpus(output: Path, **changes: Any) -> CorpusConfig:
     """The configuration of the corpus, with one worker unless told otherwise."""
     choice = ["corpus=aozora", f"sources.aozora.paths={ARCHIVE}"] if ARCHIVE.exists() else ["corpus=demo"]
-    return build(CorpusConfig, composed("corpus", choice)[0] | {"output_dir": str(output), "num_workers": 1, "deduplicate": None} | changes)
+    settings = {"output_dir": str(output), "num_workers": 1, "deduplicate": None}
+    return build(CorpusConfig, composed("corpus", choice)[0] | settings | changes)
 
 
 def whole_way(folder: Path, tokenizer: Path, num_workers: int) -> dict[str, Any]:

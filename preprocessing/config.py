@@ -131,10 +131,9 @@ class CorpusConfig(Section):
     backend: Literal["auto", "local", "mpi", "slurm_array"] = "auto"
     """Who does the work: processes of this machine, MPI ranks (mpirun, srun), elements of a Slurm array, which share
     `output_dir`. auto takes what fits the launcher."""
-    unit_bytes: PositiveInt = 256 << 20
-    """Raw bytes (as on disk) per task. Larger plain files of lines are divided, small files are put together."""
-    split_above_bytes: PositiveInt = 2 << 30
-    """Compressed files that are larger, and cannot be read in parts, are first cut into chunks of unit_bytes."""
+    unit_bytes: PositiveInt = 64 << 20
+    """Raw bytes (as on disk) per task: some 200 MB of text where it is compressed. Larger plain files of lines are divided,
+    small files are put together."""
     documents_file_bytes: PositiveInt = 64 << 20
     """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""
     on_damaged_file: Literal["stop", "skip"] = "stop"

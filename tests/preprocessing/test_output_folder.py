@@ -21,7 +21,7 @@ def test_another_configuration_is_refused_and_every_difference_named(tmp_path):
         pass
     assert [problem.partition(": ")[2] for problem in caught.value.problems[:-1]] == [
         "sources.web.steps was [{'type': 'length', 'minimum': 5}], now [{'type': 'length', 'minimum': 6}]",
-        "unit_bytes was 268435456, now 7",
+        "unit_bytes was 67108864, now 7",
     ]
     assert "choose another output_dir, or delete it" in caught.value.problems[-1]
     assert (tmp_path / CONFIG_FILE).read_bytes() == before
