@@ -132,8 +132,8 @@ class CorpusConfig(Section):
     """Who does the work: processes of this machine, MPI ranks (mpirun, srun), elements of a Slurm array, which share
     `output_dir`. auto takes what fits the launcher."""
     unit_bytes: PositiveInt = 64 << 20
-    """Raw bytes (as on disk) per task: some 200 MB of text where it is compressed. Larger plain files of lines are divided,
-    small files are put together."""
+    """Raw bytes (as on disk) per task: some 200 MB of text where it is compressed. Larger plain files of lines are
+    divided, small files are put together."""
     documents_file_bytes: PositiveInt = 64 << 20
     """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""
     on_damaged_file: Literal["stop", "skip"] = "stop"
