@@ -134,6 +134,8 @@ class CorpusConfig(Section):
     unit_bytes: PositiveInt = 64 << 20
     """Raw bytes (as on disk) per task: some 200 MB of text where it is compressed. Larger plain files of lines are
     divided, small files are put together."""
+    split_above_bytes: PositiveInt = 2 << 30
+    """Compressed files that are larger, and cannot be read in parts, are first cut into chunks of unit_bytes."""
     documents_file_bytes: PositiveInt = 64 << 20
     """Cleaned text per documents file, each of which becomes one shard; encoding holds about twice this in memory."""
     on_damaged_file: Literal["stop", "skip"] = "stop"
