@@ -17,7 +17,7 @@ from preprocessing.wikitext.brackets import TooComplex
 from preprocessing.wikitext.extractor import Extractor
 from preprocessing.wikitext.formats import parse
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS
-from preprocessing.wikitext.render import Losses
+from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.templates import Templates
 
 _REDIRECT = re.compile(r"\s*[#＃](?:REDIRECT|転送|リダイレクト)", re.IGNORECASE)

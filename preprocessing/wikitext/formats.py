@@ -36,13 +36,13 @@ def parse(source: str) -> Format:
     return tuple(found)
 
 
-def filled(form: Format, arguments: Mapping[str, str]) -> str:
-    """The text of `form`.
+def parts_of(form: Format, arguments: Mapping[str, str]) -> list[str]:
+    """The text of `form`, in parts.
 
     Args:
         arguments: name, or number of an unnamed one -> value, in their order.
     """
-    return "".join([part if isinstance(part, str) else _first(arguments, part) for part in form])
+    return [part if isinstance(part, str) else _first(arguments, part) for part in form]
 
 
 def _first(arguments: Mapping[str, str], names: tuple[str, ...]) -> str:

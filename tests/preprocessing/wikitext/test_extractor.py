@@ -8,10 +8,12 @@ from preprocessing.wikitext.brackets import TooComplex, spans_of
 from preprocessing.wikitext.extractor import Extractor, plain_text
 from preprocessing.wikitext.inline import unescaped, without_conversions, without_inline_markup
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS, plain_lines
+from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import restored, without_marks
 from preprocessing.wikitext.opaque import without_opaque
-from preprocessing.wikitext.render import Losses, Renderer
+from preprocessing.wikitext.render import Renderer
 from preprocessing.wikitext.repair import repaired
+from preprocessing.wikitext.substitution import Substitution
 from preprocessing.wikitext.templates import Templates
 
 RULES = [
@@ -388,7 +390,7 @@ def slowly(wikitext: str) -> str:
     """The same without the short way for simple brackets."""
     losses = Losses()
     text = without_conversions(without_opaque("\n" + without_marks(wikitext), losses.removed), losses.removed)
-    text = Renderer(text, spans_of(text, 1_000_000), Templates(), "", losses).run()
+    text = Renderer(text, spans_of(text, 1_000_000), Substitution(Templates(), "", losses, 1_000_000)).run()
     text = repaired(unescaped(without_inline_markup(text, losses.removed)))
     return restored(plain_lines(text, REFERENCE_SECTIONS, True, losses.removed)).strip()
 
