@@ -44,9 +44,10 @@ class Substitution:
         Raises:
             TooComplex: the page has become too long.
         """
-        if rule.form is None:
+        form = rule.form(arguments) if callable(rule.form) else rule.form
+        if form is None:
             return self.dropped(rule)
-        parts = parts_of(rule.form, arguments)
+        parts = parts_of(form, arguments)
         growth = sum(map(len, parts)) - length
         if growth > 0:
             self._growth -= growth

@@ -48,6 +48,22 @@ RULES = [
     ("{{PAGENAME}}と{{formatnum:12345}}と{{!}}", "表題と12345と|"),
     ("{{生年月日と年齢|1950|1|2}}生", "1950年1月2日生"),
     ("{{JPN}}と{{chem|H|2|O}}", "日本とH2O"),
+    # Numbers.
+    (
+        "6.02×10{{sup|23}}個と6.02{{e|23}}個と1.6{{e|-19}}と1.6{{e|−19}}",
+        "6.02×10²³個と6.02×10²³個と1.6×10⁻¹⁹と1.6×10⁻¹⁹",
+    ),
+    ("m{{sup|2}}とH{{sub|2}}Oと甲{{sup|乙}}と{{nowrap|10{{sup|3}}個}}", "m²とH₂Oと甲乙と10³個"),
+    ("{{val|6.02|e=23|u=mol}}と{{val|1.5|0.1}}と{{val|3|ul=m|up=s}}", "6.02×10²³ molと1.5±0.1と3 m/s"),
+    ("値{{val|1.5|+0.2|-0.1}}。{{val|a}}と{{val}}", "値。と"),
+    ("{{frac|2}}と{{frac|1|2}}と{{frac|1|1|2}}", "1/2と1/2と1 1/2"),
+    ("{{convert|5|km|mi}}と{{convert|5|to|10|km}}と{{convert|5|x|10|x|3|m|ft}}", "5 kmと5–10 kmと5×10×3 m"),
+    ("{{convert|5|ft|10|in|m}}と{{convert|1,200|m|0|abbr=on}}と{{cvt|8}}。", "5 ft 10 inと1,200 mと。"),
+    ("{{開始日|2000}}と{{Start date|2000|5}}と{{開始日|2000|5|6}}生まれ", "2000年と2000年5月と2000年5月6日生まれ"),
+    ("{{死亡年月日と没年齢|1900|1|2|1980|3|4}}没（{{開始日}}）", "1980年3月4日没"),
+    ("{{年|2000年}}と{{年|2000}}と{{駅|中央}}と{{駅|中央駅}}", "2000年と2000年と中央駅と中央駅"),
+    ("{{flag|JPN}}と{{Flag|日本}}と{{flagu|usa}}{{flag}}", "日本と日本とアメリカ合衆国"),
+    ("{{Visible anchor|本文|別名}}と{{vanchor|甲|text=乙}}", "本文と乙"),
     # Templates that carry none.
     ("{{Infobox 町|名=[[a]]|図=[[ファイル:a.jpg|[[b]]]]\n|c={{lang|en|d}}\n}}\n本文", "本文"),
     ("本文{{要出典|date=2020年1月}}。{{R|a}}{{DEFAULTSORT:あ}}{{#if:a|b|c}}", "本文。"),
@@ -189,6 +205,18 @@ def test_losses_are_counted():
 def test_templates_of_ones_own():
     own = Templates({"年代": "{1}年代（{補足}）", "R": "[{1}]", "lang": ""})
     assert Extractor(own).plain_text("{{年代|80}}{{R|a}}{{年代|90|補足=b}}{{lang|en|c}}") == "80年代[a]90年代（b）"
+
+
+def test_a_number_that_is_not_understood_is_counted():
+    losses = Losses()
+    plain_text("{{val|1|2|3}}{{convert|a}}{{frac}}", losses=losses)
+    assert losses.removed["template"] == 3
+    assert not losses.unknown_templates
+
+
+def test_a_unit_goes_with_its_argument():
+    own = Templates({"作": "{年|1:年}作"})
+    assert Extractor(own).plain_text("{{作|2000}}、{{作|年=90年}}、{{作}}") == "2000年作、90年作、作"
 
 
 def test_too_many_brackets_are_refused_and_not_worked_on():
