@@ -165,6 +165,18 @@ def test_reference_sections_go_with_all_below_them_and_empty_ones_too():
     assert "早い出典" in Extractor(cut_sections=frozenset()).plain_text(ARTICLE)
 
 
+@pytest.mark.parametrize("title", ["資料", "引用", "リンク", "資料と引用"])
+def test_ordinary_headings_are_no_reference_sections(title):
+    assert plain_text(f"一\n== {title} ==\n本文。") == f"一\n\n{title}\n本文。"
+
+
+def test_the_length_of_what_goes_with_sections_is_counted():
+    losses = Losses()
+    plain_text("一\n== 脚注 ==\n* 甲[[乙]]\n=== 丙 ===\n{{未知}}\n丁戊\n== 地理 ==\n己", losses=losses)
+    assert losses.removed["section"] == 1
+    assert losses.removed["section_characters"] == 5
+
+
 @pytest.mark.parametrize(
     ("line", "title"),
     [
