@@ -43,7 +43,8 @@ class Extractor:
             losses: is added to.
 
         Raises:
-            TooComplex: more than `max_brackets`, or templates that add more than `max_growth`.
+            TooComplex: more than `max_brackets`; templates that add more than `max_growth`, or with arguments by the
+                hundred thousand.
         """
         losses = Losses() if losses is None else losses
         text = "\n" + without_marks(wikitext)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from preprocessing.wikitext.brackets import Kind, Span
+from preprocessing.wikitext.brackets import Kind, Span, TooComplex
 from preprocessing.wikitext.links import kind_of, link_text
 from preprocessing.wikitext.marks import BROKEN, HOLE
-from preprocessing.wikitext.substitution import Substitution
+from preprocessing.wikitext.substitution import MAX_ARGUMENTS, Substitution
 
 MAX_DEPTH = 40
 """Templates and links in each other, as in MediaWiki; what is deeper goes."""
@@ -125,7 +125,9 @@ class Renderer:
         """Name or number -> value, the last one counts."""
         found: dict[str, str] = {}
         number = 0
-        for part in self._split(rest):
+        for count, part in enumerate(self._split(rest)):
+            if count >= MAX_ARGUMENTS:
+                raise TooComplex
             name_part, value = self._cut(_EQUALS, part)
             name = self._text[name_part.start : name_part.end].strip() if value else ""
             # `<span style="...">` belongs to a text, whatever MediaWiki makes of it.

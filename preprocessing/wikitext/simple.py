@@ -7,10 +7,11 @@ spans; the outcome is the same.
 import re
 from collections.abc import Callable
 
+from preprocessing.wikitext.brackets import TooComplex
 from preprocessing.wikitext.links import link_text
 from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import HOLE, apart
-from preprocessing.wikitext.substitution import Substitution
+from preprocessing.wikitext.substitution import MAX_ARGUMENTS, Substitution
 
 # Conditions on what is before come after the first signs: `re` skips to a literal, but not to a condition.
 _LINK = re.compile(r"\[\[(?<!\[\[\[)([^\[\]{}|]*+)(?:\|([^\[\]{}]*+))?\]\]")
@@ -67,6 +68,8 @@ def _template(substitution: Substitution) -> Callable[[re.Match[str]], str]:
             return substitution.dropped(rule)
         arguments: dict[str, str] = {}
         if rest is not None:
+            if rest.count("|") >= MAX_ARGUMENTS:
+                raise TooComplex
             number = 0
             for part in rest.split("|"):
                 key, equals, value = part.partition("=")

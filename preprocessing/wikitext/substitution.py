@@ -8,6 +8,9 @@ from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import HOLE
 from preprocessing.wikitext.templates import Rule, Templates
 
+MAX_ARGUMENTS = 100_000
+"""Of a template. Some hundreds are many; millions, of a page that is nothing but `|`, would fill the memory."""
+
 
 class Substitution:
     """The templates of one page.

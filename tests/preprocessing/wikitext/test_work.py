@@ -160,6 +160,13 @@ def test_a_long_title_said_again_and_again_is_refused():
     assert Extractor().plain_text("{{PAGENAME}}" * 1000, "題" * 255) == "題" * 255_000
 
 
+@pytest.mark.parametrize("inside", ["", "[[甲{乙]]"], ids=["the short way", "the long way"])
+def test_arguments_without_number_are_refused(inside):
+    assert Extractor().plain_text("{{nowrap|" + "|" * 99_998 + "本文" + inside + "}}")
+    with pytest.raises(TooComplex):
+        Extractor().plain_text("{{nowrap|" + "|" * 100_000 + "本文" + inside + "}}")
+
+
 def test_sixty_broken_links_in_each_other_keep_their_text():
     assert Extractor().plain_text("[[a<x|" * 30 + "本文" + "]]" * 30) == "a<x|" * 30 + "本文"
     text = Extractor().plain_text("前" + "[[a<x|" * 60 + "本文" + "]]" * 60 + "後")
