@@ -172,6 +172,22 @@ def test_damage_costs_one_page_and_is_kept(damaged, reasons):
     assert rejected.position == len((HEAD + page("前", 1)).encode())
 
 
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ("[[a<x|" * 60 + "]]" * 60, []),
+        ("{{二重|" * 39 + "本文" + "}}" * 39, ["too_complex"]),
+        ("{{nowrap|" + "|" * 200_000 + "}}", ["too_complex"]),
+    ],
+)
+def test_a_page_made_to_take_long_costs_itself_at_most(text, reasons):
+    reader = WikipediaReader(text_templates={"二重": "{1}{1}"})
+    records, _ = read(page("前") + page(text) + page("後"), reader)
+    assert [record.reason for record in records if isinstance(record, Rejected)] == reasons
+    assert shown(records)[0] == "題\n\n前"
+    assert shown(records)[-1] == "題\n\n後"
+
+
 def test_bytes_that_are_no_utf8_are_damage():
     records, _ = read(
         page("前").encode() + page("あ").encode().replace("あ".encode(), b"\xe3\x81") + page("後").encode()
