@@ -17,14 +17,19 @@ from preprocessing.wikitext.brackets import TooComplex
 from preprocessing.wikitext.extractor import Extractor
 from preprocessing.wikitext.formats import parse
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS
-from preprocessing.wikitext.render import Losses
+from preprocessing.wikitext.losses import Losses
+from preprocessing.wikitext.opaque import without_opaque
 from preprocessing.wikitext.templates import Templates
 
 _REDIRECT = re.compile(r"\s*[#＃](?:REDIRECT|転送|リダイレクト)", re.IGNORECASE)
-_DISAMBIGUATION = re.compile(r"\{\{[ \n]*(?i:template:)?(?:[^{}|\n]{0,20}曖昧さ回避)[ \n]*(?=[|}])")
+# 曖昧さ回避, 人名の曖昧さ回避, 駅名の曖昧さ回避; but 要曖昧さ回避 asks editors of an article for a better link.
+_DISAMBIGUATION = re.compile(
+    r"\{\{[ \n]*+(?:(?i:template|テンプレート):[ ]*+)?(?:[^{}|\n]{1,20}の)?曖昧さ回避[ \n]*+[|}]"
+    "|(?:__|＿＿)曖昧さ回避(?:__|＿＿)"
+)
 _DISAMBIGUATION_LATIN = re.compile(
-    r"\{\{[ \n]*(?i:(?:人名の?)?aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab)[ \n]*(?=[|}])"
-    r"|__DISAMBIG__"
+    r"\{\{[ \n]*+(?i:template:[ ]*+)?"
+    r"(?i:(?:人名の?)?aimai|disambig|disambiguation|disamb|dab|hndis|geodis|mathdab)[ \n]*+[|}]|__DISAMBIG__"
 )
 _OUTSIDE = (b"<?xml", b"<mediawiki", b"</mediawiki>", b"<!--")
 _MAX_NAMES, _OTHERS = 4096, "(others)"
@@ -160,6 +165,11 @@ class _Page:
 
 
 def _is_disambiguation(text: str) -> bool:
+    """Whether the page says so of itself, and not in a comment or a quotation of wikitext."""
+    return _calls_itself_disambiguation(text) and _calls_itself_disambiguation(without_opaque(text, Counter()))
+
+
+def _calls_itself_disambiguation(text: str) -> bool:
     return bool(_DISAMBIGUATION_LATIN.search(text) or ("曖昧さ回避" in text and _DISAMBIGUATION.search(text)))
 
 

@@ -72,6 +72,7 @@ class _Matcher:
         self._spans: list[Span] = []
         self._stack: list[_Open] = []
         self._braces = 0
+        self._line_start = self._seen = 0
 
     def run(self) -> list[Span]:
         for match in _TOKEN.finditer(self._text):
@@ -144,7 +145,7 @@ class _Matcher:
             opened = self._stack[-1]
             if opened.kind == Kind.EXTERNAL:
                 self._stack.pop()
-                if self._text.find("\n", opened.start, start) < 0:
+                if self._start_of_line(start) <= opened.start:
                     start += 1
                     self._close(opened, start)
             elif opened.kind == Kind.LINK and end - start >= 2:
@@ -155,6 +156,12 @@ class _Matcher:
                 break
         if end - start >= 2:
             self._add(start, end, Kind.STRAY)
+
+    def _start_of_line(self, position: int) -> int:
+        """After the last \n before `position`, which only grows: no character is looked at twice."""
+        self._line_start = self._text.rfind("\n", self._seen, position) + 1 or self._line_start
+        self._seen = max(self._seen, position)
+        return self._line_start
 
     def _close_table(self, start: int, end: int) -> None:
         while self._stack and self._stack[-1].kind in (Kind.LINK, Kind.EXTERNAL):

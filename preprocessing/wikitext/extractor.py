@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from preprocessing.wikitext.brackets import TooComplex, spans_of
 from preprocessing.wikitext.inline import unescaped, without_conversions, without_inline_markup
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS, plain_lines
+from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import restored, without_marks
 from preprocessing.wikitext.opaque import without_opaque
-from preprocessing.wikitext.render import Losses, Renderer
+from preprocessing.wikitext.render import Renderer
 from preprocessing.wikitext.repair import repaired
 from preprocessing.wikitext.simple import without_simple_brackets
+from preprocessing.wikitext.substitution import Substitution
 from preprocessing.wikitext.templates import Templates
 
 
@@ -29,6 +31,8 @@ class Extractor:
     max_brackets: int = 1_000_000
     """Work budget of a page: pairs of brackets, and brackets without a pair. A count and no time, so that the same
     pages are refused on every machine. The largest pages of the Japanese Wikipedia have some 50,000."""
+    max_growth: int = 1_000_000
+    """Characters by which templates may make a page longer, beyond its own length."""
 
     def plain_text(self, wikitext: str, title: str = "", losses: Losses | None = None) -> str:
         """The text of a page as a reader sees it, without what is no running text.
@@ -39,7 +43,8 @@ class Extractor:
             losses: is added to.
 
         Raises:
-            TooComplex: more than `max_brackets`.
+            TooComplex: more than `max_brackets`; templates that add more than `max_growth`, or with arguments by the
+                hundred thousand.
         """
         losses = Losses() if losses is None else losses
         text = "\n" + without_marks(wikitext)
@@ -47,9 +52,10 @@ class Extractor:
         text = without_conversions(text, losses.removed)
         if text.count("[[") + text.count("{{") > self.max_brackets:
             raise TooComplex
-        text = without_simple_brackets(text, self.templates, title, losses)
+        substitution = Substitution(self.templates, title, losses, len(text) + self.max_growth)
+        text = without_simple_brackets(text, substitution)
         spans = spans_of(text, self.max_brackets)
-        text = Renderer(text, spans, self.templates, title, losses).run()
+        text = Renderer(text, spans, substitution).run()
         text = without_inline_markup(text, losses.removed)
         text = repaired(unescaped(text))
         text = plain_lines(text, self.cut_sections, self.keep_headings, losses.removed)

@@ -2,16 +2,27 @@
 
     {1}        the first unnamed argument (or the one named `1=`); {-1} the last, {*} all of them one after the other
     {label|1}  the first of these that is not blank
+    {1:年}     with 年 after it, unless it ends so; without the argument there is no 年 either
 An argument that is missing leaves a hole, and the repair takes away the brackets and commas around it.
 """
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from preprocessing.wikitext.marks import HOLE
 
-Format = tuple[str | tuple[str, ...], ...]
-"""Literal text, and the names of arguments of which the first that is there is taken."""
+
+class Field(NamedTuple):
+    """A place for an argument."""
+
+    names: tuple[str, ...]
+    """The first that is there is taken."""
+    unit: str = ""
+
+
+Format = tuple[str | Field, ...]
+"""Literal text and fields."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -25,30 +36,31 @@ def parse(source: str) -> Format:
     literals, fields = parts[::2], parts[1::2]
     if any(sign in literal for literal in literals for sign in "{}"):
         raise ValueError(f"{source!r}: a brace without its other half")
-    if any(not name.strip() for field in fields for name in field.split("|")):
+    found: list[str | Field] = []
+    for literal, field in zip(literals, [*fields, None], strict=True):
+        if literal:
+            found.append(literal)
+        if field is not None:
+            names, _, unit = field.partition(":")
+            found.append(Field(tuple(name.strip() for name in names.split("|")), unit))
+    if any(not name for part in found if isinstance(part, Field) for name in part.names):
         raise ValueError(f"{source!r}: a field without a name")
-    found: list[str | tuple[str, ...]] = []
-    for index, part in enumerate(parts):
-        if index % 2:
-            found.append(tuple(name.strip() for name in part.split("|")))
-        elif part:
-            found.append(part)
     return tuple(found)
 
 
-def filled(form: Format, arguments: Mapping[str, str]) -> str:
-    """The text of `form`.
+def parts_of(form: Format, arguments: Mapping[str, str]) -> list[str]:
+    """The text of `form`, in parts.
 
     Args:
         arguments: name, or number of an unnamed one -> value, in their order.
     """
-    return "".join([part if isinstance(part, str) else _first(arguments, part) for part in form])
+    return [part if isinstance(part, str) else _first(arguments, part) for part in form]
 
 
-def _first(arguments: Mapping[str, str], names: tuple[str, ...]) -> str:
-    for name in names:
+def _first(arguments: Mapping[str, str], field: Field) -> str:
+    for name in field.names:
         if value := _value(arguments, name):
-            return value
+            return value if not field.unit or value.endswith(field.unit) else value + field.unit
     return HOLE
 
 

@@ -120,9 +120,11 @@ _LINES = frozenset(
     ]
 )
 """These begin or end a line."""
-_SCRIPT = re.compile(r"<(su[bp])>([0-9+\-−()]{1,8})</\1>", re.IGNORECASE)
-_RAISED = str.maketrans("0123456789+-−()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾")
-_LOWERED = str.maketrans("0123456789+-−()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₍₎")
+_SCRIPT = re.compile(r"<(su[bp])> ?([0-9n+\-−()]{1,8}) ?</\1>", re.IGNORECASE)
+_RAISED = str.maketrans("0123456789n+-−()", "⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁺⁻⁻⁽⁾")
+_LOWERED = str.maketrans("0123456789n+-−()", "₀₁₂₃₄₅₆₇₈₉ₙ₊₋₋₍₎")
+# Unicode has no raised point: 10^0.5, as 100.5 would be another number.
+_BROKEN_POWER = re.compile(r"<sup> ?([+\-−]?[0-9]{1,9}[./][0-9]{1,9}) ?</sup>", re.IGNORECASE)
 _RUBY_BRACKET = re.compile(r"<rp\b[^<>]*>[^<>]*</rp\s*>", re.IGNORECASE)
 _RUBY_TEXT = re.compile(r"<rt\b[^<>]*>([^<>]*)</rt\s*>", re.IGNORECASE)
 
@@ -156,7 +158,7 @@ def without_inline_markup(text: str, removed: Counter[str]) -> str:
         text, number = _SWITCH.subn(HOLE, text)
         removed["switch"] += number
     if "<" in text:
-        text = _SCRIPT.sub(_script, text)
+        text = _BROKEN_POWER.sub(r"^\1", _SCRIPT.sub(_script, text))
         text = _RUBY_TEXT.sub(_reading, _RUBY_BRACKET.sub("", text))
         text = _TAG.sub(_tag, text)
     return text

@@ -22,9 +22,7 @@ REFERENCE_SECTIONS = (
     "参考サイト",
     "参照",
     "文献",
-    "資料",
     "典拠",
-    "引用",
     "引用文献",
     "引用元",
     "関連項目",
@@ -34,7 +32,6 @@ REFERENCE_SECTIONS = (
     "関連記事",
     "外部リンク",
     "外部サイト",
-    "リンク",
     "notes",
     "footnotes",
     "references",
@@ -46,7 +43,8 @@ REFERENCE_SECTIONS = (
     "external links",
     "external link",
 )
-"""Titles of sections without running text; a title made of several of them (脚注・出典, 注釈と出典) is one too."""
+"""Titles of sections without running text; a title made of several of them (脚注・出典, 注釈と出典) is one too.
+資料, 引用 and リンク are not among them: many articles have text under these."""
 
 _MARKS = "*#:;"
 _VANISHING = " \t\u3000\u00a0*#:;、，,・" + HOLE + NOTHING
@@ -70,7 +68,8 @@ def is_cut(title: str, titles: Collection[str]) -> bool:
 def plain_lines(text: str, cut: Collection[str], keep_headings: bool, removed: Counter[str]) -> str:
     """`text` without the marks of lists and headings, the sections in `cut` with all below them, and empty sections.
 
-    A heading stays as a line of its own if text follows before the next heading of its level or above.
+    What goes with sections is counted by their number and their characters (`section_characters`, titles aside). A
+    heading stays as a line of its own if text follows before the next heading of its level or above.
     """
     out = _Out(keep_headings, removed)
     cut_level = 0
@@ -85,6 +84,7 @@ def plain_lines(text: str, cut: Collection[str], keep_headings: bool, removed: C
             level, title = _heading(line)
             if level:
                 if cut_level and level > cut_level:
+                    removed["section_characters"] += len(title)
                     continue
                 cut_level = level if is_cut(title.replace(BREAK, ""), cut) else 0
                 removed["section"] += bool(cut_level)
@@ -97,6 +97,7 @@ def plain_lines(text: str, cut: Collection[str], keep_headings: bool, removed: C
                 line = line.lstrip("-")
             line = line.lstrip(_MARKS).lstrip(" \t")
         if cut_level:
+            removed["section_characters"] += len(line)
             continue
         if BREAK in line:
             for piece in line.split(BREAK):

@@ -4,31 +4,19 @@ This is the general way, for brackets in brackets and brackets that do not fit; 
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from preprocessing.wikitext.brackets import Kind, Span
-from preprocessing.wikitext.formats import filled
-from preprocessing.wikitext.links import link_text
+from preprocessing.wikitext.brackets import Kind, Span, TooComplex
+from preprocessing.wikitext.links import kind_of, link_text
 from preprocessing.wikitext.marks import BROKEN, HOLE
-from preprocessing.wikitext.templates import Templates
+from preprocessing.wikitext.substitution import MAX_ARGUMENTS, Substitution
 
-_MAX_DEPTH = 40
+MAX_DEPTH = 40
 """Templates and links in each other, as in MediaWiki; what is deeper goes."""
 _PIPE = re.compile(r"\|")
 _EQUALS = re.compile("=")
 _END_OF_URL = re.compile(r"[\s<\"]")
-
-
-@dataclass
-class Losses:
-    """What could not be kept."""
-
-    removed: Counter[str] = field(default_factory=Counter)
-    """Kind -> number of places."""
-    unknown_templates: Counter[str] = field(default_factory=Counter)
-    """Name -> number of uses of templates that no table knows; they are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +30,17 @@ class _Part:
 
 
 class Renderer:
-    """One page."""
+    """One page.
 
-    def __init__(self, text: str, spans: list[Span], templates: Templates, title: str, losses: Losses) -> None:
+    No part of the page is rendered twice at the same depth. So a page of n characters takes the rendering of n times
+    `MAX_DEPTH` + 1 characters at most, and of what templates add to them.
+    """
+
+    def __init__(self, text: str, spans: list[Span], substitution: Substitution) -> None:
         self._text = text
         self._spans = spans
-        self._templates = templates
-        self._title = title
-        self._removed = losses.removed
-        self._unknown = losses.unknown_templates
+        self._substitution = substitution
+        self._removed = substitution.losses.removed
 
     def run(self) -> str:
         """The text, with holes; what has no brackets (quotes, tags, lists, headings) is still there."""
@@ -73,7 +63,7 @@ class Renderer:
                 pieces.append("\n" + BROKEN if kind == Kind.STRAY_TABLE else "")
                 index += 1
                 continue
-            if depth >= _MAX_DEPTH:
+            if depth >= MAX_DEPTH:
                 self._removed["too_deep"] += 1
                 pieces.append(HOLE)
             elif kind == Kind.LINK:
@@ -94,17 +84,20 @@ class Renderer:
     def _link(self, span: Span, index: int, depth: int) -> str:
         inside = _Part(span.start + 2, span.end - 2, index + 1, span.after)
         target_part, label_part = self._cut(_PIPE, inside)
-        target = self._text[target_part.start : target_part.end]
-        if target_part.first < target_part.last and not any(
-            span.kind == Kind.LINK for span in self._spans[target_part.first : target_part.last]
-        ):
-            target = self._render(target_part, depth)
-        label = self._render(label_part, depth) if label_part else ""
-        shown = link_text(target.replace(HOLE, ""), label, self._removed)
-        if shown is None:
+        target_spans = self._spans[target_part.first : target_part.last]
+        if any(span.kind == Kind.LINK for span in target_spans):
             self._removed["broken_link"] += 1
             return self._render(inside, depth)
-        return shown
+        target = self._text[target_part.start : target_part.end]
+        if target_spans:
+            target = self._render(target_part, depth)
+        label = self._render(label_part, depth) if label_part else ""
+        bare = target.replace(HOLE, "")
+        if kind_of(bare) is None:
+            # Both are rendered already: to render `inside` would double the work with every link in a link.
+            self._removed["broken_link"] += 1
+            return f"{target}|{label}" if label_part else target
+        return link_text(bare, label, self._removed) or HOLE
 
     def _external(self, span: Span, index: int, depth: int) -> str:
         _, label_part = self._cut(_END_OF_URL, _Part(span.start + 1, span.end - 1, index + 1, span.after), keep=True)
@@ -120,21 +113,21 @@ class Renderer:
         inside = _Part(span.start + 2, span.end - 2, index + 1, span.after)
         name_part, rest = self._cut(_PIPE, inside)
         if name_part.first < name_part.last:
-            rule = self._templates.rule("", "")  # a name that is computed
+            rule = self._substitution.rule("")  # a name that is computed
         else:
-            rule = self._templates.rule(self._text[name_part.start : name_part.end], self._title)
+            rule = self._substitution.rule(self._text[name_part.start : name_part.end])
         if rule.form is None:
-            self._removed["template"] += 1
-            if not rule.known:
-                self._unknown[rule.name] += 1
-            return HOLE
-        return filled(rule.form, self._arguments(rest, depth))
+            return self._substitution.dropped(rule)
+        arguments = self._arguments(rest, depth)
+        return self._substitution.text(rule, arguments, name_part.end - span.start + sum(map(len, arguments.values())))
 
     def _arguments(self, rest: _Part | None, depth: int) -> dict[str, str]:
         """Name or number -> value, the last one counts."""
         found: dict[str, str] = {}
         number = 0
-        for part in self._split(rest):
+        for count, part in enumerate(self._split(rest)):
+            if count >= MAX_ARGUMENTS:
+                raise TooComplex
             name_part, value = self._cut(_EQUALS, part)
             name = self._text[name_part.start : name_part.end].strip() if value else ""
             # `<span style="...">` belongs to a text, whatever MediaWiki makes of it.

@@ -95,24 +95,32 @@ def _lost(before: str, after: str, right: str) -> bool:
     return before.lstrip(_SPACES)[:1] in _COLONS and (right[:1] in _CLOSING or bool(after.strip(_SPACES + ":：")))
 
 
-_FULL_WIDTH = "（「『【〈《〔"
-_FULL_WIDTH_END = "）」』】〉》〕"
+# Quotation marks are left alone: 「」 and 「、」 are often what a sentence speaks of.
+_FULL_WIDTH = "（【〈《〔"
+_FULL_WIDTH_END = "）】〉》〕"
+# Without ・ and /, which begin lists （・歴史） and paths （/home）.
+_LOOSE_COMMAS = "、，,;；"
+_LOOSE = _SPACES + _LOOSE_COMMAS + ":："
 _WORD = "ぁ-んァ-ヶー一-龠々0-9A-Za-z"
-_EMPTY = re.compile(f"([{_FULL_WIDTH}])[{_SEPARATORS}]*+([{_FULL_WIDTH_END}])")
-_LEADING = re.compile(rf"([{_FULL_WIDTH}])[{_SEPARATORS}]++(?=[{_WORD}])")
+# With a comma something is lost for certain. Without one, only after a headword: f（） is a function, and（ ）a gap.
+_HEADWORD = "ァ-ヶー一-龠々A-Z」』"
+_EMPTY = re.compile(
+    f"([{_FULL_WIDTH}])(?:[{_SPACES}]*+[{_LOOSE_COMMAS}:：][{_LOOSE}]*+|(?<=[{_HEADWORD}].))([{_FULL_WIDTH_END}])"
+)
+_LEADING = re.compile(rf"([{_FULL_WIDTH}])[{_LOOSE}]++(?=[{_WORD}])")
 _LOST_LABEL = re.compile(
-    rf"(?<=[{_FULL_WIDTH}{_COMMAS}])[ \u3000]?(?:[一-龠々ァ-ヶー]{{1,9}}語|[英独仏伊西露中韓朝羅希蘭葡]) ?[:：] ?"
-    rf"(?=[{_COMMAS}{_FULL_WIDTH_END}])"
+    rf"(?<=[{_FULL_WIDTH}{_LOOSE_COMMAS}])[ \u3000]?(?:[一-龠々ァ-ヶー]{{1,9}}語|[英独仏伊西露中韓朝羅希蘭葡]) ?[:：] ?"
+    rf"(?=[{_LOOSE_COMMAS}{_FULL_WIDTH_END}])"
 )
 _COMMA_TWICE = re.compile("、[ \u3000]?、++|、(?=。)")
 # After a word, and not `・` of a face; so a long run is tried once and not from each of its characters.
-_TRAILING = re.compile(rf"(?<=[{_WORD}])[{_SPACES}]*+[{_COMMAS}:：][{_SEPARATORS}]*+(?=[{_FULL_WIDTH_END}])")
+_TRAILING = re.compile(rf"(?<=[{_WORD}])[{_SPACES}]*+[{_LOOSE_COMMAS}:：][{_LOOSE}]*+(?=[{_FULL_WIDTH_END}])")
 
 
 def repaired_anywhere(text: str, tally: Counter[str]) -> str:
     """`text` without empty or half-empty full-width brackets and doubled commas, wherever they are.
 
-    Brackets of ASCII are left alone, and so is what does not hold a word: （；´∀｀） stays as it is.
+    Brackets of ASCII and quotation marks are left alone, and so is what does not hold a word: （；´∀｀） stays.
     """
     for _ in range(_MAX_NESTING):
         before = text

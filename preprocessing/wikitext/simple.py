@@ -7,11 +7,11 @@ spans; the outcome is the same.
 import re
 from collections.abc import Callable
 
-from preprocessing.wikitext.formats import filled
+from preprocessing.wikitext.brackets import TooComplex
 from preprocessing.wikitext.links import link_text
+from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import HOLE, apart
-from preprocessing.wikitext.render import Losses
-from preprocessing.wikitext.templates import Templates
+from preprocessing.wikitext.substitution import MAX_ARGUMENTS, Substitution
 
 # Conditions on what is before come after the first signs: `re` skips to a literal, but not to a condition.
 _LINK = re.compile(r"\[\[(?<!\[\[\[)([^\[\]{}|]*+)(?:\|([^\[\]{}]*+))?\]\]")
@@ -21,9 +21,10 @@ _UNUSUAL = re.compile("[:\n<>" + HOLE + "]")
 _TIMES = 3
 
 
-def without_simple_brackets(text: str, templates: Templates, title: str, losses: Losses) -> str:
+def without_simple_brackets(text: str, substitution: Substitution) -> str:
     """`text` with what simple links and templates leave. Linear."""
-    link, external, template = _link(losses), _external(losses), _template(templates, title, losses)
+    losses = substitution.losses
+    link, external, template = _link(losses), _external(losses), _template(substitution)
     for _ in range(_TIMES):
         text, links = _LINK.subn(link, text)
         if "[http" in text or "[//" in text:
@@ -59,17 +60,16 @@ def _external(losses: Losses) -> Callable[[re.Match[str]], str]:
     return replacement
 
 
-def _template(templates: Templates, title: str, losses: Losses) -> Callable[[re.Match[str]], str]:
+def _template(substitution: Substitution) -> Callable[[re.Match[str]], str]:
     def replacement(match: re.Match[str]) -> str:
         name, rest = match.groups()
-        rule = templates.rule(name, title)
+        rule = substitution.rule(name)
         if rule.form is None:
-            losses.removed["template"] += 1
-            if not rule.known:
-                losses.unknown_templates[rule.name] += 1
-            return HOLE
+            return substitution.dropped(rule)
         arguments: dict[str, str] = {}
         if rest is not None:
+            if rest.count("|") >= MAX_ARGUMENTS:
+                raise TooComplex
             number = 0
             for part in rest.split("|"):
                 key, equals, value = part.partition("=")
@@ -78,6 +78,6 @@ def _template(templates: Templates, title: str, losses: Losses) -> Callable[[re.
                 else:
                     number += 1
                     arguments[str(number)] = part.strip()
-        return apart(filled(rule.form, arguments))
+        return apart(substitution.text(rule, arguments, len(match[0])))
 
     return replacement

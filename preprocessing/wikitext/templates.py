@@ -3,12 +3,16 @@
 Readings are from the templates' manuals, the rest from how articles use them. Names are in lower case, with spaces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
+from preprocessing.wikitext import computed
 from preprocessing.wikitext.formats import Format, parse
 from preprocessing.wikitext.marks import HOLE
+
+Computed = Callable[[Mapping[str, str]], Format | None]
+"""The format for these arguments; None: nothing is left."""
 
 _READING = "{1}（{2}、{3}）"
 _LINES = {
@@ -19,10 +23,10 @@ _LINES = {
     "{-1}": (
         "nowrap, nobr, nobold, small, smaller, big, larger, large, resize, fontsize, fsize, color, color2, colors, "
         "fontcolor, font color, fontcolour, font, フォント, background color, bgcolor, 背景色, 文字色, center, left, "
-        "right, visible anchor, vanchor, jis2004フォント, jis2004, jis90フォント, 補助漢字フォント, 補助漢字, "
+        "right, jis2004フォント, jis2004, jis90フォント, 補助漢字フォント, 補助漢字, "
         "拡張漢字フォント, 拡張漢字, cp932フォント, 機種依存文字, 環境依存文字, 外字フォント, unicode, "
         "unicodeフォント, "
-        "script, bold, italic, b, i, em, strong, underline, 下線, sup, sub, smallsup, smallsub, 圏点, 傍点, 縦書き, "
+        "script, bold, italic, b, i, em, strong, underline, 下線, 圏点, 傍点, 縦書き, "
         "transl, transliteration, snamei, sname, columns-list, 段組, 段組リスト, plainlist, flatlist, blockquote, "
         "font-size, title-small, 小文字, 太字, 斜体, 等幅, 明朝, mono, code, keypress, aut, small caps, smallcaps, sc"
     ),
@@ -31,7 +35,7 @@ _LINES = {
         "要出典範囲, 要検証範囲, 独自研究範囲, 疑問点範囲, 信頼性要検証範囲, 要説明範囲, 正確性範囲, 要ページ番号範囲, "
         "要追加記述範囲, 曖昧範囲, いつ範囲, 誰範囲, citation needed span, 観点範囲, 不明瞭範囲, "
         "quotation, quote, cquote, bquote, squote, rquote, 引用, 引用文, 行内引用, inlinequote, "
-        "abbr, 略語, tooltip, ツールチップ, by, flag, flagcountry, flagu, 国旗, chem2, math, mvar, val, pdflink, "
+        "abbr, 略語, tooltip, ツールチップ, by, chem2, math, mvar, pdflink, "
         "ピン音, ピンイン, 拼音, pinyin, 注音, "
         "学名, 属名, species, ipa, ipaフォント, 発音, lang-ja, 仮名, hidden text, 訳注範囲, sic, interp, ruby base, "
         "和名, 年号, ifsubst text, audio label, transcription, 歌詞, 詩, 見出し語, 音声テキスト, 漢字"
@@ -44,21 +48,22 @@ _LINES = {
     ),
     "{t|tc|s|sc|c|1}": "zh, zh2, lang-zh-tsp, 中国語",
     "{hangul|hanja|1}": "korean, 朝鮮語",
-    "{1}駅": "駅, stn, sta, rws, 駅リンク",
-    "{1}年": "年, 西暦年",
+    "{text|1}": "visible anchor, vanchor",
+    "<sup>{1}</sup>": "sup, smallsup",
+    "<sub>{1}</sub>": "sub, smallsub",
+    "{1:駅}": "駅, stn, sta, rws, 駅リンク",
+    "{1:年}": "年, 西暦年",
     "¥{1}": "jpy",
     "${1}": "usd",
     "€{1}": "eur",
-    "{1}/{2}": "frac, fraction, sfrac, 分数",
-    "×10{1}": "e, 10の累乗",
+    "×10<sup>{1}</sup>": "e, 10の累乗",
     "{*}": "chem, 化学式",
-    "{1}年{2}月{3}日": (
+    "{1:年}{2:月}{3:日}": (
         "生年月日と年齢, 生年月日, 死亡年月日, 没年月日, birth date, birth date and age, death date, start date, "
         "end date, "
         "開始日, 終了日, 日付, film date"
     ),
-    "{4}年{5}月{6}日": "死亡年月日と没年齢, 没年月日と没年齢, death date and age",
-    "{1} {2}": "convert, cvt, 単位変換",
+    "{4:年}{5:月}{6:日}": "死亡年月日と没年齢, 没年月日と没年齢, death date and age",
     "|": "!",
     "=": "=",
     "・": "・, ·, •, middot, 中黒",
@@ -67,6 +72,12 @@ _LINES = {
     "—": "mdash, em dash, ダッシュ",
     "’": "', ’",
 }
+_COMPUTED: dict[str, Computed] = {
+    **dict.fromkeys(("frac", "fraction", "sfrac", "分数"), computed.fraction),
+    **dict.fromkeys(("val",), computed.value),
+    **dict.fromkeys(("convert", "cvt", "単位変換"), computed.measure),
+}
+_FLAGS = ("flag", "flagcountry", "flagu", "国旗")
 _LANGUAGES = (
     "af アフリカーンス語, am アムハラ語, ar アラビア語 亜, be ベラルーシ語, bg ブルガリア語 勃, bn ベンガル語, bo "
     "チベット語, "
@@ -116,8 +127,8 @@ _SILENT = (
     "デフォルトソート, "
     "main, main2, see, see also, seealso, further, 詳細記事, otheruses, otheruseslist, other uses, redirect, "
     "redirectlist, "
-    "about, 混同, distinguish, 人名の曖昧さ回避, 曖昧さ回避, pathnav, パンくず, portal, ポータル, portal bar, "
-    "commons, commonscat, "
+    "about, 混同, distinguish, 人名の曖昧さ回避, 曖昧さ回避, 要曖昧さ回避, pathnav, パンくず, portal, "
+    "ポータル, portal bar, commons, commonscat, "
     "commons category, commonscat-inline, commons&cat, sisterlinks, ウィキポータルリンク, wikiquote, wikisource, "
     "wiktionary, "
     "wikinews, wikispecies, wikibooks, wikivoyage, wikidata, anchor, anchors, アンカー, flagicon, flagicon2, "
@@ -194,10 +205,22 @@ _REMEMBERED = 20_000
 class Rule:
     """What becomes of a template."""
 
-    form: Format | None
+    form: Format | Computed | None
     """None: nothing is left."""
     known: bool = True
     name: str = ""
+
+
+@cache
+def _countries() -> dict[str, str]:
+    """Code in lower case -> name."""
+    return dict(entry.split(" ") for entry in _COUNTRIES.split(", "))
+
+
+def _flag(arguments: Mapping[str, str]) -> Format | None:
+    """The name of a country, also for its code."""
+    named = arguments.get("name") or arguments.get("1", "")
+    return (_countries().get(named.lower(), named),) if named else None
 
 
 def _table() -> dict[str, str]:
@@ -206,10 +229,7 @@ def _table() -> dict[str, str]:
         code, name, short = (*entry.split(" "), "")[:3]
         table[f"lang-{code}"] = f"{name}: {{1|t|s}}"
         table[f"lang-{code}-short"] = f"{short or name}: {{1|t|s}}"
-    for entry in _COUNTRIES.split(", "):
-        code, name = entry.split(" ")
-        table[code] = name
-    return table
+    return table | _countries()
 
 
 def normalised(name: str) -> str:
@@ -228,11 +248,11 @@ class Templates:
     """Name -> format; an empty format: nothing is left, and that is known."""
 
     @cached_property
-    def _forms(self) -> dict[str, Format | None]:
-        silent: dict[str, Format | None] = dict.fromkeys((name.strip() for name in _SILENT.split(", ")), None)
+    def _forms(self) -> dict[str, Format | Computed | None]:
+        silent: dict[str, Format | Computed | None] = dict.fromkeys(map(str.strip, _SILENT.split(", ")))
         carrying = {name: parse(form) for name, form in _table().items()}
         own = {normalised(name): parse(form) if form else None for name, form in self.own.items()}
-        return silent | carrying | own
+        return silent | carrying | _COMPUTED | dict.fromkeys(_FLAGS, _flag) | own
 
     @cached_property
     def _remembered(self) -> dict[str, Rule]:

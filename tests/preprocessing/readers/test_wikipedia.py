@@ -100,7 +100,10 @@ def test_wrong_formats_are_found_before_the_run():
         (page("* [[一]]\n* [[二]]\n{{曖昧さ回避}}"), "disambiguation"),
         (page("* [[一]]\n{{人名の曖昧さ回避}}"), "disambiguation"),
         (page("* [[一]]\n{{ Aimai |a}}"), "disambiguation"),
+        (page("* [[一]]\n{{Template:駅名の曖昧さ回避}}"), "disambiguation"),
+        (page("<!-- 一覧 -->* [[一]]\n{{\n曖昧さ回避|date=2020年}}"), "disambiguation"),
         (page("* [[一]]\n__DISAMBIG__"), "disambiguation"),
+        (page("* [[一]]\n__曖昧さ回避__"), "disambiguation"),
         (page("{{未知|a}}\n[[Category:b]]"), "no_text_left"),
     ],
 )
@@ -117,9 +120,29 @@ def test_what_is_wanted_may_be_more():
     assert tally.rejected == {}
 
 
-@pytest.mark.parametrize("text", ["曖昧さ回避という語", "{{Otheruses|曖昧さ回避}}本文", "[[曖昧さ回避]]{{未知|aimai}}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "曖昧さ回避という語",
+        "{{Otheruses|曖昧さ回避}}本文",
+        "[[曖昧さ回避]]{{未知|aimai}}",
+        "[[中央駅]]{{要曖昧さ回避|date=2020年1月}}から北へ歩く。",
+        "本文<!-- {{曖昧さ回避}} -->",
+        "<nowiki>{{曖昧さ回避}}</nowiki>と書く。",
+        "<pre>{{aimai}}</pre>と書く。",
+        "本文<ref>{{aimai}}のこと</ref>",
+    ],
+)
 def test_articles_that_speak_of_it_are_articles(text):
-    assert shown(read(page(text))[0]) != []
+    records, tally = read(page(text))
+    assert len(records) == 1
+    assert tally.rejected == {}
+
+
+def test_a_remark_that_a_link_needs_a_better_target_leaves_nothing_and_is_known():
+    records, tally = read(page("[[中央駅]]{{要曖昧さ回避|date=2020年1月}}から北へ歩く。"))
+    assert shown(records) == ["題\n\n中央駅から北へ歩く。"]
+    assert not any("unknown" in key for key in tally.changed)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +170,22 @@ def test_damage_costs_one_page_and_is_kept(damaged, reasons):
     rejected = records[1]
     assert isinstance(rejected, Rejected)
     assert rejected.position == len((HEAD + page("前", 1)).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ("[[a<x|" * 60 + "]]" * 60, []),
+        ("{{二重|" * 39 + "本文" + "}}" * 39, ["too_complex"]),
+        ("{{nowrap|" + "|" * 200_000 + "}}", ["too_complex"]),
+    ],
+)
+def test_a_page_made_to_take_long_costs_itself_at_most(text, reasons):
+    reader = WikipediaReader(text_templates={"二重": "{1}{1}"})
+    records, _ = read(page("前") + page(text) + page("後"), reader)
+    assert [record.reason for record in records if isinstance(record, Rejected)] == reasons
+    assert shown(records)[0] == "題\n\n前"
+    assert shown(records)[-1] == "題\n\n後"
 
 
 def test_bytes_that_are_no_utf8_are_damage():

@@ -8,10 +8,12 @@ from preprocessing.wikitext.brackets import TooComplex, spans_of
 from preprocessing.wikitext.extractor import Extractor, plain_text
 from preprocessing.wikitext.inline import unescaped, without_conversions, without_inline_markup
 from preprocessing.wikitext.lines import REFERENCE_SECTIONS, plain_lines
+from preprocessing.wikitext.losses import Losses
 from preprocessing.wikitext.marks import restored, without_marks
 from preprocessing.wikitext.opaque import without_opaque
-from preprocessing.wikitext.render import Losses, Renderer
+from preprocessing.wikitext.render import Renderer
 from preprocessing.wikitext.repair import repaired
+from preprocessing.wikitext.substitution import Substitution
 from preprocessing.wikitext.templates import Templates
 
 RULES = [
@@ -46,6 +48,23 @@ RULES = [
     ("{{PAGENAME}}と{{formatnum:12345}}と{{!}}", "表題と12345と|"),
     ("{{生年月日と年齢|1950|1|2}}生", "1950年1月2日生"),
     ("{{JPN}}と{{chem|H|2|O}}", "日本とH2O"),
+    # Numbers.
+    (
+        "6.02×10{{sup|23}}個と6.02{{e|23}}個と1.6{{e|-19}}と1.6{{e|−19}}",
+        "6.02×10²³個と6.02×10²³個と1.6×10⁻¹⁹と1.6×10⁻¹⁹",
+    ),
+    ("2<sup>n</sup>と10<sup>0.5</sup>と10{{e|-1/2}}と10<sup> 6 </sup>", "2ⁿと10^0.5と10×10^-1/2と10⁶"),
+    ("m{{sup|2}}とH{{sub|2}}Oと甲{{sup|乙}}と{{nowrap|10{{sup|3}}個}}", "m²とH₂Oと甲乙と10³個"),
+    ("{{val|6.02|e=23|u=mol}}と{{val|1.5|0.1}}と{{val|3|ul=m|up=s}}", "6.02×10²³ molと1.5±0.1と3 m/s"),
+    ("値{{val|1.5|+0.2|-0.1}}。{{val|a}}と{{val}}", "値。と"),
+    ("{{frac|2}}と{{frac|1|2}}と{{frac|1|1|2}}", "1/2と1/2と1 1/2"),
+    ("{{convert|5|km|mi}}と{{convert|5|to|10|km}}と{{convert|5|x|10|x|3|m|ft}}", "5 kmと5–10 kmと5×10×3 m"),
+    ("{{convert|5|ft|10|in|m}}と{{convert|1,200|m|0|abbr=on}}と{{cvt|8}}。", "5 ft 10 inと1,200 mと。"),
+    ("{{開始日|2000}}と{{Start date|2000|5}}と{{開始日|2000|5|6}}生まれ", "2000年と2000年5月と2000年5月6日生まれ"),
+    ("{{死亡年月日と没年齢|1900|1|2|1980|3|4}}没（{{開始日}}）", "1980年3月4日没"),
+    ("{{年|2000年}}と{{年|2000}}と{{駅|中央}}と{{駅|中央駅}}", "2000年と2000年と中央駅と中央駅"),
+    ("{{flag|JPN}}と{{Flag|日本}}と{{flagu|usa}}{{flag}}", "日本と日本とアメリカ合衆国"),
+    ("{{Visible anchor|本文|別名}}と{{vanchor|甲|text=乙}}", "本文と乙"),
     # Templates that carry none.
     ("{{Infobox 町|名=[[a]]|図=[[ファイル:a.jpg|[[b]]]]\n|c={{lang|en|d}}\n}}\n本文", "本文"),
     ("本文{{要出典|date=2020年1月}}。{{R|a}}{{DEFAULTSORT:あ}}{{#if:a|b|c}}", "本文。"),
@@ -147,6 +166,18 @@ def test_reference_sections_go_with_all_below_them_and_empty_ones_too():
     assert "早い出典" in Extractor(cut_sections=frozenset()).plain_text(ARTICLE)
 
 
+@pytest.mark.parametrize("title", ["資料", "引用", "リンク", "資料と引用"])
+def test_ordinary_headings_are_no_reference_sections(title):
+    assert plain_text(f"一\n== {title} ==\n本文。") == f"一\n\n{title}\n本文。"
+
+
+def test_the_length_of_what_goes_with_sections_is_counted():
+    losses = Losses()
+    plain_text("一\n== 脚注 ==\n* 甲[[乙]]\n=== 丙 ===\n{{未知}}\n丁戊\n== 地理 ==\n己", losses=losses)
+    assert losses.removed["section"] == 1
+    assert losses.removed["section_characters"] == 5
+
+
 @pytest.mark.parametrize(
     ("line", "title"),
     [
@@ -187,6 +218,18 @@ def test_losses_are_counted():
 def test_templates_of_ones_own():
     own = Templates({"年代": "{1}年代（{補足}）", "R": "[{1}]", "lang": ""})
     assert Extractor(own).plain_text("{{年代|80}}{{R|a}}{{年代|90|補足=b}}{{lang|en|c}}") == "80年代[a]90年代（b）"
+
+
+def test_a_number_that_is_not_understood_is_counted():
+    losses = Losses()
+    plain_text("{{val|1|2|3}}{{convert|a}}{{frac}}", losses=losses)
+    assert losses.removed["template"] == 3
+    assert not losses.unknown_templates
+
+
+def test_a_unit_goes_with_its_argument():
+    own = Templates({"作": "{年|1:年}作"})
+    assert Extractor(own).plain_text("{{作|2000}}、{{作|年=90年}}、{{作}}") == "2000年作、90年作、作"
 
 
 def test_too_many_brackets_are_refused_and_not_worked_on():
@@ -388,7 +431,7 @@ def slowly(wikitext: str) -> str:
     """The same without the short way for simple brackets."""
     losses = Losses()
     text = without_conversions(without_opaque("\n" + without_marks(wikitext), losses.removed), losses.removed)
-    text = Renderer(text, spans_of(text, 1_000_000), Templates(), "", losses).run()
+    text = Renderer(text, spans_of(text, 1_000_000), Substitution(Templates(), "", losses, 1_000_000)).run()
     text = repaired(unescaped(without_inline_markup(text, losses.removed)))
     return restored(plain_lines(text, REFERENCE_SECTIONS, True, losses.removed)).strip()
 
