@@ -114,4 +114,4 @@ def clean(wanted):
     source = wanted.sources["web"]
     files = find_files(source.paths, source.files, 200.0)
     (unit,) = Planner("web", wanted.unit_bytes, READER.cut_at, (), 200.0, True).units(files)
-    return clean_unit(wanted, unit)
+    return clean_unit(wanted, unit)["counts"]
