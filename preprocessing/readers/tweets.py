@@ -31,7 +31,8 @@ class TweetsReader(Reader):
     """
 
     lines: bool = False
-    """Every file has one object per line, so that a large plain file may be divided among workers."""
+    """Every file has one object per line, so that a large plain file may be divided among workers. Behind the first
+    cut no reject holds bytes of the file, for it may be a part of an archive."""
     group: Literal["none", "author_day", "conversation"] = "none"
     """Join the tweets of a file that are of one author, day and client, or of one conversation, line by line."""
     alone: tuple[Kind, ...] = ("retweet", "reply", "quote", "url", "hashtag", "media", "truncated")
@@ -71,7 +72,7 @@ class TweetsReader(Reader):
                     raise Undecodable(problem)
                 value, suspect = parse(data)
             except Undecodable as error:
-                yield raw.reject(position, error.reason, data)
+                yield raw.reject(position, error.reason, b"" if raw.start else data)
                 continue
             for place, record in enumerate(unwrapped(value), position):
                 try:
@@ -79,6 +80,6 @@ class TweetsReader(Reader):
                         raise Undecodable("lone_surrogate")
                     tweet = tweet_of(record)
                 except Undecodable as error:
-                    yield raw.reject(place, error.reason, json.dumps(record).encode())
+                    yield raw.reject(place, error.reason, b"" if raw.start else json.dumps(record).encode())
                 else:
                     yield raw.document(place, tweet.text, tweet.meta)

@@ -228,9 +228,17 @@ def test_every_layout(raw):
     ],
 )
 def test_private_parts_of_an_archive_are_not_read(raw):
-    (found,) = read(READER, raw)
-    assert found.reason == "private_part"
-    assert "secret" not in found.start
+    for reader in (READER, TweetsReader(lines=True)):
+        (found,) = read(reader, raw)
+        assert found.reason == "private_part"
+        assert "secret" not in found.start
+
+
+def test_behind_a_cut_rejects_hold_nothing_of_the_file():
+    part = b'    "text" : "secret"\n  },\n{"dmConversation": {"text": "secret"}}\n' + dumped(TWEETS[0])
+    found = list(TweetsReader(lines=True).read(raw_file(part, 1000)))
+    assert texts(found) == ["<json>", "<json>", "<no_tweet>", EXPECTED[0]]
+    assert not any("secret" in item.start for item in found if isinstance(item, Rejected))
 
 
 def test_what_is_no_tweet():
