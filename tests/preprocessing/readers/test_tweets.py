@@ -234,7 +234,7 @@ def test_private_parts_of_an_archive_are_not_read(raw):
         assert "secret" not in found.start
 
 
-def test_behind_a_cut_rejects_hold_nothing_of_the_file():
+def test_rejects_of_lines_hold_nothing_of_the_file():
     part = b'    "text" : "secret"\n  },\n{"dmConversation": {"text": "secret"}}\n' + dumped(TWEETS[0])
     found = list(TweetsReader(lines=True).read(raw_file(part, 1000)))
     assert texts(found) == ["<json>", "<json>", "<no_tweet>", EXPECTED[0]]
@@ -345,6 +345,8 @@ def test_lines_may_be_divided_if_it_is_said():
     assert TweetsReader(lines=True, group="author_day").cut_at is None
     raw = b"\n".join(map(dumped, TWEETS))
     assert read(TweetsReader(lines=True), raw) == read(READER, raw)
+    (rejected,) = read(TweetsReader(lines=True), b"{secret")
+    assert (rejected.reason, rejected.start) == ("json", repr(b""))
 
 
 def stream():
