@@ -84,6 +84,19 @@ def object_lines(raw: RawFile, max_bytes: int) -> Iterator[tuple[int, bytes, dic
             yield raw.reject(position, error.reason, line)
 
 
+def text_lines(raw: RawFile, max_bytes: int, *keys: str) -> Iterator[tuple[int, str, dict[str, Any]] | Rejected]:
+    """Offset, text (under the first of `keys` that is there) and object of each line."""
+    for item in object_lines(raw, max_bytes):
+        if isinstance(item, Rejected):
+            yield item
+            continue
+        position, line, record = item
+        try:
+            yield position, text_of(record, *keys), record
+        except Undecodable as error:
+            yield raw.reject(position, error.reason, line)
+
+
 def text_of(record: dict[str, Any], *keys: str) -> str:
     """The text of a record, under the first of `keys` that it has.
 

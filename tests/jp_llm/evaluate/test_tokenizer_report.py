@@ -1,4 +1,5 @@
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from jp_llm.evaluate.tokenizer_report import TokenizerReportConfig, measure, rep
 from jp_llm.evaluate.tokenizers import AnyTokenizer, open_tokenizer
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import write_json
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,17 @@ def test_side_by_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "| books |" in printed
     assert "22.222%" in printed
     assert "turns '鬱ⅣⅣ' into" in printed
+
+
+def test_the_launcher_brings_the_words(folder: Path, tmp_path: Path) -> None:
+    launcher = runpy.run_path(str(ROOT / "launch" / "tokenizer_report.py"))
+    sample, output = tmp_path / "sample.txt", tmp_path / "report.json"
+    sample.write_text("犬の本を 読んだ。\n本。")
+    given = {"tokenizers": (str(folder),), "data": (str(sample),), "output": str(output)}
+    assert launcher["TokenizerReportConfig"](**given).problems() == []
+    launcher["run"](launcher["TokenizerReportConfig"](**given, words="mecab"))
+    (found,) = json.loads(output.read_text())["tokenizers"][str(folder)]["sources"].values()
+    assert found["words"] == len(["犬", "の", "本", "を", "読ん", "だ", "。", "本", "。"])
 
 
 def test_ours_spells_rare_characters_in_bytes(folder: Path, tmp_path: Path) -> None:
