@@ -71,30 +71,20 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def object_lines(raw: RawFile, max_bytes: int) -> Iterator[tuple[int, bytes, dict[str, Any]] | Rejected]:
-    """Offset, bytes and object of each line; blank lines are no records."""
+def text_lines(raw: RawFile, max_bytes: int, *keys: str) -> Iterator[tuple[int, str, dict[str, Any]] | Rejected]:
+    """Offset, text (under the first of `keys` that is there) and object of each line; blank lines are no records."""
     for position, line, complete in raw.lines(max_bytes):
         if not line.strip():
             continue
         try:
             if not complete:
                 raise Undecodable("too_large")
-            yield position, line, parse_object(line)
+            record = parse_object(line)
+            text = text_of(record, *keys)
         except Undecodable as error:
             yield raw.reject(position, error.reason, line)
-
-
-def text_lines(raw: RawFile, max_bytes: int, *keys: str) -> Iterator[tuple[int, str, dict[str, Any]] | Rejected]:
-    """Offset, text (under the first of `keys` that is there) and object of each line."""
-    for item in object_lines(raw, max_bytes):
-        if isinstance(item, Rejected):
-            yield item
-            continue
-        position, line, record = item
-        try:
-            yield position, text_of(record, *keys), record
-        except Undecodable as error:
-            yield raw.reject(position, error.reason, line)
+        else:
+            yield position, text, record
 
 
 def text_of(record: dict[str, Any], *keys: str) -> str:
