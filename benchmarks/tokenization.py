@@ -27,11 +27,12 @@ import zstandard
 from _report import report
 
 from jp_llm.export.tokenizer import write_hf_tokenizer
+from jp_llm.tokenizer.batches import batches
 from jp_llm.tokenizer.manifest import MODEL_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.archives import members
 from preprocessing.document import Document
-from preprocessing.encode.tokenize import batches, encode_file
+from preprocessing.encode.tokenize import encode_file
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 from preprocessing.raw_file import RawFile
 from preprocessing.readers.aozora import AozoraReader

@@ -18,12 +18,24 @@ class HashedFile(io.RawIOBase):
         self._size = size
         self._position = 0
         self._digest = blake2b(digest_size=16)
+        self._in_order = True
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return self._size is None and self._file.seekable()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go elsewhere in a whole file; it is then hashed once more when it is finished."""
+        if not self.seekable():
+            raise io.UnsupportedOperation("a range of a file is read in order")
+        before, self._position = self._position, self._file.seek(offset, whence)
+        self._in_order &= self._position == before
+        return self._position
+
     def tell(self) -> int:
-        """Bytes that have been read."""
+        """Bytes that have been read, or the place that was sought."""
         return self._position
 
     def readinto(self, target: Any) -> int:
@@ -43,6 +55,8 @@ class HashedFile(io.RawIOBase):
         Raises:
             DamagedFile: the file has become shorter.
         """
+        if not self._in_order:
+            self._position, self._digest = self._file.seek(0), blake2b(digest_size=16)
         while self.read(_CHUNK_BYTES):
             pass
         return self._digest.hexdigest()

@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint"},
     "export": GROUND | {"parallel", "model", "checkpoint"},
     "generate": GROUND | {"export", "checkpoint"},
-    "evaluate": GROUND | {"export", "checkpoint", "generate", "preprocessing"},
+    "evaluate": GROUND | {"export", "checkpoint", "generate"},
     "report": GROUND,
     "preprocessing": GROUND,
 }

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from jp_llm.evaluate.tokenizers import AnyTokenizer, open_tokenizer
 from jp_llm.export.config import OneOrSeveral
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of, write_json
-from preprocessing.segment.words import SplitterName, missing, word_splitter
+from jp_llm.tokenizer.batches import batches
 
-_BATCH_CHARACTERS = 1 << 18
+Split = Callable[[Iterable[str]], Iterable[list[str]]]
+"""Divides each of some lines into words, which joined are the line."""
 _EXAMPLES = 3
 _AROUND = 20
 """Characters of an example before and behind the first difference."""
@@ -39,8 +40,8 @@ class TokenizerReportConfig(Section):
     """JSON file for the results; null only prints the table."""
     max_characters: PositiveInt | None = 1_000_000
     """At most this many characters of each source; which documents follows from their content, not from their order."""
-    words: SplitterName | None = None
-    """Also count tokens per word of this splitter (mecab, sudachi_a, sudachi_b, sudachi_c, jumanpp)."""
+    words: str | None = None
+    """Also count tokens per word of this splitter."""
 
     def problems(self) -> list[str]:
         found = []
@@ -48,8 +49,6 @@ class TokenizerReportConfig(Section):
             found.append("tokenizers: name folders, e.g. tokenizers=[corpora/demo/tokenizer]")
         if not self.data:
             found.append("data: name a dataset folder or text files, e.g. data=[corpora/demo]")
-        if self.words is not None and (problem := missing(self.words)):
-            found.append(f"words: {problem}")
         return found
 
 
@@ -92,17 +91,17 @@ class Measure:
         }
 
 
-def run(config: TokenizerReportConfig) -> None:
-    """Measure as configured, print the table, write the result file."""
+def run(config: TokenizerReportConfig, split: Split | None = None) -> None:
+    """Measure as configured, with the splitter that `config.words` names; print the table, write the result file."""
     # One core, so that speeds compare; the library reads this when it encodes its first batch.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    result = report(config)
+    result = report(config, split)
     print(table(result))
     if config.output is not None:
         write_json(Path(config.output), result)
 
 
-def report(config: TokenizerReportConfig) -> dict[str, Any]:
+def report(config: TokenizerReportConfig, split: Split | None = None) -> dict[str, Any]:
     """The result as it is written to `output`.
 
     Raises:
@@ -123,7 +122,7 @@ def report(config: TokenizerReportConfig) -> dict[str, Any]:
         texts[text.source].append(text.text)
     if not any(map(any, texts.values())):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")
-    words = {source: _count_words(texts[source], config.words) for source in texts}
+    words = {source: _count_words(texts[source], split) if split else 0 for source in texts}
     measured = {
         tokenizer.name: {source: measure(tokenizer, texts[source], words[source]) for source in sorted(texts)}
         for tokenizer in tokenizers
@@ -154,7 +153,7 @@ def measure(tokenizer: AnyTokenizer, texts: Sequence[str], words: int = 0) -> Me
     """Encode and decode some texts, which have so many words together."""
     found = Measure(documents=len(texts), words=words)
     tokenizer.encode(["a"])  # what a library does at its first call is no encoding
-    for batch in _batches(texts):
+    for batch in batches(texts):
         start = time.process_time()
         encoded = tokenizer.encode(batch)
         found.cpu_seconds += time.process_time() - start
@@ -199,24 +198,9 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _count_words(texts: Sequence[str], splitter: SplitterName | None) -> int:
-    if splitter is None:
-        return 0
+def _count_words(texts: Sequence[str], split: Split) -> int:
     lines = (line for text in texts for line in text.split("\n"))
-    return sum(not word.isspace() for words in word_splitter(splitter).split(lines) for word in words)
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    return sum(not word.isspace() for words in split(lines) for word in words)
 
 
 def _difference(text: str, back: str) -> dict[str, str]:

@@ -55,7 +55,8 @@ class TokenizerConfig(Section):
     seed: int = 0
     """Decides which documents are sampled."""
     num_threads: PositiveInt = 8
-    """Threads of the training; the unigram model depends on their number, so it belongs to the recipe."""
+    """Threads of the training; the unigram model depends on their number, so it belongs to the recipe. For trainer
+    sentencepiece only: tokenizers takes all cores (RAYON_NUM_THREADS sets their number)."""
     max_sentence_bytes: int = Field(default=4096, ge=64)
     """Longer lines are cut behind sentences; pieces do not cross cuts."""
 

@@ -14,13 +14,17 @@ _MAX_RATIO = 1000
 """Text of one repeated line reaches this; our own files stay near 3."""
 
 
-def find_texts(patterns: Iterable[str]) -> list[Path]:
+def find_texts(patterns: Iterable[str], key: str = "inputs") -> list[Path]:
     """The files that patterns name, each once: of a documents folder of preprocessing its training documents.
+
+    Args:
+        patterns: folders, files or glob patterns.
+        key: of the configuration, for messages.
 
     Raises:
         UserError: a pattern matches nothing.
     """
-    return list(dict.fromkeys(file for pattern in patterns for file in _files_of(pattern)))
+    return list(dict.fromkeys(file for pattern in patterns for file in _files_of(pattern, key)))
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, str]]:
@@ -79,7 +83,7 @@ def _reason(error: Exception) -> str:
             return str(error)
 
 
-def _files_of(pattern: str) -> list[Path]:
+def _files_of(pattern: str, key: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
         found = sorted(path.rglob("train-*.jsonl.zst"))
@@ -89,5 +93,5 @@ def _files_of(pattern: str) -> list[Path]:
         found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
         missing = f"{pattern}: no such file"
     if not found:
-        raise UserError(f"inputs: {missing}")
+        raise UserError(f"{key}: {missing}")
     return found

@@ -1,7 +1,6 @@
 """One file of cleaned documents becomes one shard, its documents in an order that only their content decides."""
 
 from array import array
-from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from numpy.typing import NDArray
 from jp_llm.shards.format import DTYPES, dtype_name
 from jp_llm.shards.manifest import ShardManifest
 from jp_llm.shards.writer import ShardWriter
+from jp_llm.tokenizer.batches import batches
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.texts import read_texts
-
-_BATCH_CHARACTERS = 1 << 18
 
 
 def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> ShardManifest:
@@ -50,17 +48,3 @@ def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> Sh
             ids = all_ids[ends[index] - tokens[index] : ends[index]]
             writer.add(ids, characters=characters[index], num_bytes=sizes[index])
     return writer.manifest
-
-
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of texts that reach `_BATCH_CHARACTERS` characters together."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

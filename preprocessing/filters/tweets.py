@@ -2,10 +2,10 @@
 
 import re
 from functools import cached_property
-from pathlib import Path
 
 from preprocessing.document import Document
 from preprocessing.step import Filter
+from preprocessing.text.word_lists import read_words, word_list_problems
 
 # Also in a text without `meta`: the reader may have been another one.
 _SIGNS = {
@@ -52,13 +52,13 @@ class TweetsFilter(Filter):
     bot_sources: tuple[str, ...] = ()
     """More clients, by their whole name in any case."""
     bot_source_files: tuple[str, ...] = ()
-    """Files of more such names, one per line."""
+    """Files of more such names, one per line; `# ` begins a comment."""
 
     def files(self) -> tuple[str, ...]:
         return self.bot_source_files
 
     def problems(self) -> list[str]:
-        return [f"bot_source_files: no such file: {path}" for path in self.bot_source_files if not Path(path).is_file()]
+        return [problem for path in self.bot_source_files for problem in word_list_problems("bot_source_files", path)]
 
     def reason(self, document: Document) -> str | None:
         kinds = document.meta.get("kinds", ())
@@ -80,6 +80,6 @@ class TweetsFilter(Filter):
 
     @cached_property
     def _bots(self) -> frozenset[str]:
-        lines = [line for path in self.bot_source_files for line in Path(path).read_text(encoding="utf-8").split("\n")]
-        given = {name.strip().lower() for name in (*self.bot_sources, *lines)} - {""}
+        listed = [name for path in self.bot_source_files for name in read_words(path)]
+        given = {name.strip().lower() for name in (*self.bot_sources, *listed)} - {""}
         return _CLIENTS | given

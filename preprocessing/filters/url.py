@@ -1,15 +1,17 @@
 """Where a page is from: hosts, top-level domains and beginnings of addresses."""
 
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from preprocessing.document import Document
 from preprocessing.step import Filter
+from preprocessing.text.word_lists import read_words, word_list_problems
 
+_SCHEME = re.compile(r"\A(?:https?:)?//", re.IGNORECASE)
+_END_OF_HOST = re.compile(r"[/?#\\]")
+_STANDARD_PORT = re.compile(r":(?:80|443)?\Z")
 _BEGINNING = re.compile("(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
 
 
@@ -27,7 +29,8 @@ class UrlFilter(Filter):
     host_files: tuple[str, ...] = ()
     """Files of more such hosts, one per line, as in the `domains` files of UT1; lines that begin with # are remarks."""
     prefixes: tuple[str, ...] = ()
-    """Beginnings of addresses that are dropped; http:// and https:// are the same and may be left out."""
+    """Beginnings of addresses that are dropped. http://, https:// and // are the same and may be left out, as may the
+    ports 80 and 443; the host is in any case."""
     top_level_domains: tuple[str, ...] = ()
     """The only ones that are kept; empty keeps all."""
     drop_without_host: bool = False
@@ -37,7 +40,7 @@ class UrlFilter(Filter):
         return self.host_files
 
     def problems(self) -> list[str]:
-        return [f"host_files: no such file: {path}" for path in self.host_files if not Path(path).is_file()]
+        return [problem for path in self.host_files for problem in word_list_problems("host_files", path)]
 
     def reason(self, document: Document) -> str | None:
         url = document.meta.get(self.field)
@@ -54,8 +57,8 @@ class UrlFilter(Filter):
 
     @cached_property
     def _dropped(self) -> frozenset[str]:
-        lines = (line for path in self.host_files for line in _lines(path))
-        return frozenset(_normal(host) for host in chain(self.hosts, lines))
+        listed = (host for path in self.host_files for host in read_words(path) if not host.startswith("#"))
+        return frozenset(_normal(host) for host in chain(self.hosts, listed))
 
     @cached_property
     def _prefixes(self) -> tuple[str, ...]:
@@ -86,9 +89,8 @@ def _normal(host: str) -> str:
 
 
 def _without_scheme(url: str) -> str:
-    return url.removeprefix("https://").removeprefix("http://")
-
-
-def _lines(path: str) -> Iterator[str]:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        yield from (line for line in file if line.strip() and not line.startswith("#"))
+    """Without what makes no difference: scheme, user, case of the host, standard port."""
+    rest = _SCHEME.sub("", url.strip())
+    end = match.start() if (match := _END_OF_HOST.search(rest)) else len(rest)
+    host = _STANDARD_PORT.sub("", rest[:end].rpartition("@")[2].lower())
+    return (host if end == len(rest) else host.rstrip(".")) + rest[end:]

@@ -1,12 +1,9 @@
-"""What is left of links, names and hashtags in a tweet, and stretched characters."""
+"""What is left of links, names and hashtags in a tweet."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Literal
-
-from pydantic import PositiveInt
 
 from preprocessing.document import Document
 from preprocessing.step import Mapper
@@ -25,10 +22,10 @@ _Entity = tuple[int, int, str]
 
 
 class TweetTextMapper(Mapper):
-    """Links go, names become one token, stretched characters are shortened: by the `spans` that the reader `tweets`
-    found, and by pattern beside them. Stands before other mappers, which would move the spans.
+    """Links go, names become one token: by the `spans` that the reader `tweets` found, and by pattern beside them.
+    Stands before other mappers, which would move the spans. (Stretched characters are for `repeats`.)
 
-    Tallies `urls`, `mentions`, `hashtags` and `stretched` (characters).
+    Tallies `urls`, `mentions` and `hashtags`.
     """
 
     mention: str = "@user"
@@ -37,23 +34,12 @@ class TweetTextMapper(Mapper):
     """Also keep those at the start, which say whom a reply is for; otherwise they go."""
     hashtags: Literal["keep", "words", "remove"] = "words"
     """words: without the sign."""
-    longest_run: PositiveInt | None = 5
-    """Longer runs of one character are cut to this many, but for digits and spaces; null keeps them."""
 
     def map(self, document: Document, tally: Counter[str]) -> str:
         text = document.text
         if entities := _entities(document):
-            text = "".join(self._parts(text, entities, tally)).strip(" \n")
-        if self.longest_run is not None:
-            shortened = self._stretched.sub(lambda run: run[0][: self.longest_run], text)
-            if shortened != text:
-                tally["stretched"] += len(text) - len(shortened)
-            text = shortened
+            return "".join(self._parts(text, entities, tally)).strip(" \n")
         return text
-
-    @cached_property
-    def _stretched(self) -> re.Pattern[str]:
-        return re.compile(rf"([^\s\d])\1{{{self.longest_run},}}")
 
     def _parts(self, text: str, entities: list[_Entity], tally: Counter[str]) -> Iterator[str]:
         """The pieces of the new text."""

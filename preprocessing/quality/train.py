@@ -14,7 +14,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from jp_llm.config.section import Section
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of
-from preprocessing.encode.texts import read_texts
+from preprocessing.encode.texts import find_texts, read_texts
 from preprocessing.quality.model import QualityModel, buckets
 from preprocessing.text.characters import Codes, codes_of
 from preprocessing.text.folding import folded
@@ -79,7 +79,7 @@ def run(config: TrainQualityConfig) -> None:
     Raises:
         UserError: a file is missing or damaged, or there are too few examples.
     """
-    model = train(files_of("good", config.good), files_of("bad", config.bad), config.quality)
+    model = train(find_texts(config.good, "good"), find_texts(config.bad, "bad"), config.quality)
     model.save(Path(config.output))
     figures = model.manifest["held_out"]
     print(f"examples: {model.manifest['good']:,} good, {model.manifest['bad']:,} bad")
@@ -87,24 +87,6 @@ def run(config: TrainQualityConfig) -> None:
     for row in figures["limits"]:
         print(f"  minimum {row['minimum']}: keeps {row['good_kept']:.1%} of good, {row['bad_kept']:.1%} of bad texts")
     print(f"{config.output}: written")
-
-
-def files_of(key: str, patterns: Sequence[str]) -> list[Path]:
-    """The files that `patterns` name, in order, without copies.
-
-    Raises:
-        UserError: a pattern matches nothing.
-    """
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        path = Path(pattern)
-        anchor = Path(path.anchor)
-        matches = path.rglob("train-*.jsonl.zst") if path.is_dir() else anchor.glob(str(path.relative_to(anchor)))
-        files = sorted(file for file in matches if file.is_file())
-        if not files:
-            raise UserError(f"{key}: {pattern}: no such file")
-        found.update(dict.fromkeys(files))
-    return list(found)
 
 
 def train(good: Sequence[Path], bad: Sequence[Path], config: QualityConfig) -> QualityModel:

@@ -10,24 +10,42 @@ from preprocessing.decoding import Undecodable, decode
 from preprocessing.document import Rejected
 from preprocessing.raw_file import RawFile
 
+_MOST_LEVELS = 200
+"""More can be read, but not written again by every library."""
+
 
 def parse(data: bytes) -> tuple[Any, bool]:
     """A JSON value, and whether it may hold half a surrogate pair: no text, and nothing that UTF-8 can write.
 
-    What orjson refuses and the standard module takes is kept: NaN, integers of any size, and, common in tweets, such
-    halves, which `encodable` finds.
+    What orjson refuses and the standard module takes is kept: NaN, numbers beyond a double, and, common in tweets, such
+    halves, which `encodable` finds. An integer of more than 64 bits becomes a float, unless orjson refuses its line.
 
     Raises:
-        Undecodable: `json`, or one of the reasons of `decode`.
+        Undecodable: `json`, `too_deep`, or one of the reasons of `decode`.
     """
+    suspect = False
     try:
-        return orjson.loads(data), False
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(decode(data, ("utf-8",))), True
-    except (ValueError, RecursionError):
-        raise Undecodable("json") from None
+        suspect = True
+        try:
+            value = json.loads(decode(data, ("utf-8",)))
+        except (ValueError, RecursionError):
+            raise Undecodable("json") from None
+    if data.count(b"[") + data.count(b"{") > _MOST_LEVELS and _is_deep(value):
+        raise Undecodable("too_deep")
+    return value, suspect
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in each other more than `_MOST_LEVELS` times."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_LEVELS):
+        items = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [child for children in items for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def encodable(value: Any) -> bool:
@@ -43,7 +61,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        Undecodable: `json`, `lone_surrogate`, `no_object`, or one of the reasons of `decode`.
+        Undecodable: `json`, `too_deep`, `lone_surrogate`, `no_object`, or one of the reasons of `decode`.
     """
     value, suspect = parse(data)
     if suspect and not encodable(value):
@@ -53,17 +71,20 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def object_lines(raw: RawFile, max_bytes: int) -> Iterator[tuple[int, bytes, dict[str, Any]] | Rejected]:
-    """Offset, bytes and object of each line; blank lines are no records."""
+def text_lines(raw: RawFile, max_bytes: int, *keys: str) -> Iterator[tuple[int, str, dict[str, Any]] | Rejected]:
+    """Offset, text (under the first of `keys` that is there) and object of each line; blank lines are no records."""
     for position, line, complete in raw.lines(max_bytes):
         if not line.strip():
             continue
         try:
             if not complete:
                 raise Undecodable("too_large")
-            yield position, line, parse_object(line)
+            record = parse_object(line)
+            text = text_of(record, *keys)
         except Undecodable as error:
             yield raw.reject(position, error.reason, line)
+        else:
+            yield position, text, record
 
 
 def text_of(record: dict[str, Any], *keys: str) -> str:

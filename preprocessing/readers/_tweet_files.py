@@ -26,8 +26,13 @@ def tweet_records(raw: RawFile, max_bytes: int, *, lines: bool) -> Iterator[tupl
 
     Lines are taken one by one, so that a damaged one costs only itself, unless the file begins with an array, with
     half an object or as part of an archive. Of any part of an archive but its tweets not a byte is kept.
+
+    Args:
+        raw: the file, or what lies in it behind a cut.
+        max_bytes: of an object.
+        lines: take what is no other part of an archive line by line in any case.
     """
-    if lines:
+    if raw.start:
         yield from _lines(raw, max_bytes)
         return
     head = raw.stream.read(_HEAD_BYTES)
@@ -37,7 +42,7 @@ def tweet_records(raw: RawFile, max_bytes: int, *, lines: bool) -> Iterator[tupl
             yield raw.reject(raw.start, "private_part", script[0])
             return
         body = body[tweets.end() :]
-    elif not _OPENS_LAYOUT.match(body):
+    if lines or not (script or _OPENS_LAYOUT.match(body)):
         stream: io.BufferedReader = io.BufferedReader(_Joined(head, raw.stream), _PIECE_BYTES)
         yield from _lines(replace(raw, stream=stream), max_bytes)
         return

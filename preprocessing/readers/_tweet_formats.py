@@ -23,6 +23,14 @@ _MEDIA_LINK = re.compile(r"https?://(?:\w+\.)?(?:twitter|x)\.com/[^/]+/status/\d
 _TAG = re.compile("<[^>]*>")
 _V1_TIME = re.compile(r"\w{3} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d\d) (\d\d:\d\d:\d\d) \+0000 (\d{4})")
 _ARCHIVE_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) \+0000")
+_V1_REPLY = (
+    "in_reply_to_status_id_str", "in_reply_to_status_id", "in_reply_to_user_id_str", "in_reply_to_screen_name"
+)  # fmt: skip
+_V1_KEYS = frozenset({
+    *_V1_REPLY, "id_str", "full_text", "extended_tweet", "retweeted", "retweeted_status", "quoted_status",
+    "is_quote_status",
+})  # fmt: skip
+"""Any of them, and the tweet is of API v1.1: v2 has none."""
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
@@ -71,7 +79,7 @@ def tweet_of(record: Any) -> Tweet:
     """
     if not isinstance(record, dict):
         raise Undecodable("no_tweet")
-    if record.keys() & {"id_str", "full_text", "extended_tweet", "retweeted"}:
+    if not _V1_KEYS.isdisjoint(record):
         return _tweet_v1(record)
     if "id" in record and "text" in record:
         return _tweet_v2(record)
@@ -82,17 +90,17 @@ def _tweet_v2(record: Mapping[str, Any]) -> Tweet:
     note = _object(record, "note_tweet")
     whole = note if isinstance(note.get("text"), str) else record
     entities = _object(whole, "entities")
-    references = {item.get("type") for item in _objects(record, "referenced_tweets")}
+    references = {_string(item, "type") for item in _objects(record, "referenced_tweets")}
     found, links, media = [], [], bool(_object(record, "attachments").get("media_keys"))
     for item in _objects(entities, "urls"):
-        found.append(_Entity("urls", item.get("start"), item.get("end"), str(item.get("url"))))
-        if "media_key" in item or _MEDIA_LINK.match(str(item.get("expanded_url"))):
+        found.append(_Entity("urls", item.get("start"), item.get("end"), _string(item, "url")))
+        if "media_key" in item or _MEDIA_LINK.match(_string(item, "expanded_url")):
             media = True
         else:
-            links.append(item.get("expanded_url") or item.get("url"))
+            links.append(_string(item, "expanded_url") or _string(item, "url"))
     for key, name, sign in (("hashtags", "tag", "#"), ("mentions", "username", "@")):
         found += [
-            _Entity(key, item.get("start"), item.get("end"), f"{sign}{item.get(name)}")
+            _Entity(key, item.get("start"), item.get("end"), sign + _string(item, name))
             for item in _objects(entities, key)
         ]
     kinds = {
@@ -102,9 +110,9 @@ def _tweet_v2(record: Mapping[str, Any]) -> Tweet:
         "media": media,
     }
     facts = {
-        "id": str(record["id"]),
-        "author": record.get("author_id") or _object(record, "author").get("id"),
-        "conversation": record.get("conversation_id"),
+        "id": _id(record, "id"),
+        "author": _id(record, "author_id") or _id(_object(record, "author"), "id"),
+        "conversation": _id(record, "conversation_id"),
     }
     return _tweet(record, text_of(dict(whole), "text"), found, links, kinds, facts)
 
@@ -116,26 +124,26 @@ def _tweet_v1(record: Mapping[str, Any]) -> Tweet:
     pictures = [*_objects(_object(whole, "extended_entities"), "media"), *_objects(entities, "media")]
     found, links = [], []
     for item in _objects(entities, "urls"):
-        found.append(_Entity("urls", *_indices(item), str(item.get("url"))))
-        links.append(item.get("expanded_url") or item.get("url"))
-    found += [_Entity("urls", *_indices(item), str(item.get("url"))) for item in pictures]
-    found += [_Entity("hashtags", *_indices(item), f"#{item.get('text')}") for item in _objects(entities, "hashtags")]
+        found.append(_Entity("urls", *_indices(item), _string(item, "url")))
+        links.append(_string(item, "expanded_url") or _string(item, "url"))
+    found += [_Entity("urls", *_indices(item), _string(item, "url")) for item in pictures]
+    tags = _objects(entities, "hashtags")
+    found += [_Entity("hashtags", *_indices(item), "#" + _string(item, "text")) for item in tags]
     mentions = _objects(entities, "user_mentions")
-    found += [_Entity("mentions", *_indices(item), f"@{item.get('screen_name')}") for item in mentions]
-    replied = ("in_reply_to_status_id_str", "in_reply_to_user_id_str", "in_reply_to_screen_name")
+    found += [_Entity("mentions", *_indices(item), "@" + _string(item, "screen_name")) for item in mentions]
     kinds = {
-        "retweet": "retweeted_status" in record,
-        "reply": any(record.get(key) for key in replied),
+        "retweet": bool(record.get("retweeted_status")),
+        "reply": any(record.get(key) for key in _V1_REPLY),
         "quote": bool(record.get("is_quote_status") or record.get("quoted_status"))
-        or any(_STATUS_LINK.match(str(link)) for link in links),
+        or any(_STATUS_LINK.match(link) for link in links),
         "media": bool(pictures),
         "truncated": record.get("truncated") is True and whole is record,
     }
     user = _object(record, "user")
     facts = {
-        "id": str(record.get("id_str") or record.get("id")),
-        "author": user.get("id_str") or user.get("screen_name"),
-        "conversation": record.get("conversation_id_str"),
+        "id": _id(record, "id_str") or _id(record, "id"),
+        "author": _id(user, "id_str") or _id(user, "id") or _string(user, "screen_name"),
+        "conversation": _id(record, "conversation_id_str"),
     }
     return _tweet(record, text_of(dict(whole), "full_text", "text"), found, links, kinds, facts)
 
@@ -144,7 +152,7 @@ def _tweet(
     record: Mapping[str, Any],
     text: str,
     entities: list[_Entity],
-    links: list[Any],
+    links: list[str],
     kinds: dict[str, bool],
     facts: dict[str, Any],
 ) -> Tweet:
@@ -152,18 +160,17 @@ def _tweet(
     hashtags = [entity.surface[1:] for entity in entities if entity.kind == "hashtags"]
     kinds["retweet"] = kinds["retweet"] or _RETWEET.match(text) is not None  # an archive has no other sign
     kinds |= {"url": bool(links), "hashtag": bool(hashtags)}
-    source = record.get("source")
     plain, spans = _unescaped(text, _spans(text, entities))
     facts |= {
-        "created_at": _time(record.get("created_at")),
-        "lang": record.get("lang"),
-        "source": html.unescape(_TAG.sub("", source)) if isinstance(source, str) else None,
+        "created_at": _time(_string(record, "created_at")),
+        "lang": _string(record, "lang"),
+        "source": html.unescape(_TAG.sub("", _string(record, "source"))),
         "kinds": [kind for kind in sorted(kinds) if kinds[kind]],
-        "urls": [link for link in links if isinstance(link, str)],
-        "hashtags": hashtags,
+        "urls": [link for link in links if link],
+        "hashtags": [hashtag for hashtag in hashtags if hashtag],
         "spans": spans,
     }
-    return Tweet(plain, {key: value for key, value in facts.items() if value not in (None, "", [], {})})
+    return Tweet(plain, {key: value for key, value in facts.items() if value})
 
 
 def _spans(text: str, entities: list[_Entity]) -> dict[str, list[list[int]]]:
@@ -172,7 +179,7 @@ def _spans(text: str, entities: list[_Entity]) -> dict[str, list[list[int]]]:
     found: dict[str, set[tuple[int, int]]] = {}
     for entity in entities:
         start, end = _number(entity.start), _number(entity.end)
-        if start is None or end is None:
+        if start is None or end is None or len(entity.surface) < 2:
             continue
         if not _is_at(text, start, end, entity.surface):
             units = units or _code_points_by_unit(text)
@@ -210,13 +217,12 @@ def _unescaped(text: str, spans: dict[str, list[list[int]]]) -> tuple[str, dict[
     return _ESCAPED.sub(lambda escape: _CHARACTERS[escape[1]], text), moved
 
 
-def _time(value: Any) -> Any:
+def _time(value: str) -> str:
     """ISO 8601 in UTC; what has another form stays as it is."""
-    if isinstance(value, str):
-        if match := _V1_TIME.fullmatch(value):
-            return f"{match[4]}-{_MONTHS.index(match[1]) // 3 + 1:02d}-{match[2]}T{match[3]}Z"
-        if match := _ARCHIVE_TIME.fullmatch(value):
-            return f"{match[1]}T{match[2]}Z"
+    if match := _V1_TIME.fullmatch(value):
+        return f"{match[4]}-{_MONTHS.index(match[1]) // 3 + 1:02d}-{match[2]}T{match[3]}Z"
+    if match := _ARCHIVE_TIME.fullmatch(value):
+        return f"{match[1]}T{match[2]}Z"
     return value
 
 
@@ -230,6 +236,18 @@ def _number(value: Any) -> int | None:
 def _indices(item: Mapping[str, Any]) -> tuple[Any, Any]:
     indices = item.get("indices")
     return (indices[0], indices[1]) if isinstance(indices, list) and len(indices) == 2 else (None, None)
+
+
+def _string(value: Mapping[str, Any], key: str) -> str:
+    """The string under `key`; empty if there is none, or anything else."""
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _id(value: Mapping[str, Any], key: str) -> str:
+    """An id, which some write as a number."""
+    found = value.get(key)
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else _string(value, key)
 
 
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

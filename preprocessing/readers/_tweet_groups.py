@@ -22,7 +22,7 @@ class TweetGroups:
 
     def add(self, tweet: Document) -> Iterator[Document]:
         """Take a tweet; the groups that end with that. A tweet without author and day, or conversation, is alone."""
-        key = self._key(tweet.meta)
+        key = self._key(tweet.meta)  # strings: the reader keeps nothing else of them
         if None in key:
             yield tweet
             return
@@ -53,9 +53,15 @@ class TweetGroups:
         return _joined(tweets, self._by) if len(tweets) > 1 else tweets[0]
 
 
+def _number_of(tweet: Document) -> tuple[int, str]:
+    """Sorts as the ids do as numbers; tweets without one come first."""
+    id = tweet.meta.get("id", "")
+    return len(id), id
+
+
 def _joined(tweets: list[Document], by: GroupBy) -> Document:
     """One document, with the id of the tweet that was read first; tweets in the order of their ids, that is of time."""
-    ordered = sorted(tweets, key=lambda tweet: (len(tweet.meta["id"]), tweet.meta["id"]))
+    ordered = sorted(tweets, key=_number_of)
     kinds = {kind for tweet in tweets for kind in tweet.meta.get("kinds", ())}
     lists: dict[str, list[Any]] = {"urls": [], "hashtags": []}
     spans: dict[str, list[list[int]]] = {}

@@ -5,11 +5,10 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from preprocessing.decoding import Undecodable
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
 from preprocessing.readers._blocks import Line, blocks
-from preprocessing.readers._json import object_lines, text_of
+from preprocessing.readers._json import text_lines
 from preprocessing.readers.text import TextReader
 from preprocessing.step import Reader
 
@@ -40,12 +39,9 @@ class Cc100Reader(Reader):
             yield raw.document(position, data.decode()) if complete else raw.reject(position, "too_large", data)
 
     def _rows(self, raw: RawFile) -> Iterator[Line | Rejected]:
-        for item in object_lines(raw, self.max_document_bytes):
+        for item in text_lines(raw, self.max_document_bytes, "text"):
             if isinstance(item, Rejected):
                 yield item
-                continue
-            position, line, record = item
-            try:
-                yield position, text_of(record, "text").rstrip("\r\n").encode(), True
-            except Undecodable as error:
-                yield raw.reject(position, error.reason, line)
+            else:
+                position, text, _ = item
+                yield position, text.rstrip("\r\n").encode(), True

@@ -5,10 +5,9 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from preprocessing.decoding import Undecodable
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
-from preprocessing.readers._json import object_lines, text_of
+from preprocessing.readers._json import text_lines
 from preprocessing.step import Reader
 
 
@@ -28,16 +27,11 @@ class OscarReader(Reader):
         return "line"
 
     def read(self, raw: RawFile) -> Iterator[Document | Rejected]:
-        for item in object_lines(raw, self.max_document_bytes):
+        for item in text_lines(raw, self.max_document_bytes, "content", "text"):
             if isinstance(item, Rejected):
                 yield item
-                continue
-            position, line, record = item
-            try:
-                text = text_of(record, "content", "text")
-            except Undecodable as error:
-                yield raw.reject(position, error.reason, line)
             else:
+                position, text, record = item
                 yield raw.document(position, text, _meta(record))
 
 

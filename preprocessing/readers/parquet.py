@@ -15,7 +15,8 @@ from preprocessing.step import Reader
 from preprocessing.streams import DamagedFile
 
 _BATCH_ROWS = 64
-"""Few, so that even rows of the largest texts fit in memory."""
+_BATCH_BYTES = 1 << 22
+"""Fewer rows are taken at once where their mean size says so."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -67,19 +68,20 @@ class ParquetReader(Reader):
 def _rows(file: Any, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     """The values of each row. One group of rows at a time: a damaged one does not cost those before it."""
     for group in range(file.num_row_groups):
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
-            yield from zip(*(_values(batch.column(name)) for name in columns), strict=True)
+        for batch in file.iter_batches(
+            _batch_rows(file.metadata.row_group(group)), row_groups=[group], columns=columns, use_threads=False
+        ):
+            yield from zip(*(map(_value, batch.column(name)) for name in columns), strict=True)
 
 
-def _values(column: Any) -> list[Any]:
-    """The values of a column; strings that are no UTF-8 (Parquet does not check) as bytes."""
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        return [_value(item) for item in column]
+def _batch_rows(group: Any) -> int:
+    """Rows that are decoded at once."""
+    mean = max(group.total_byte_size, 1) / max(group.num_rows, 1)
+    return max(1, min(_BATCH_ROWS, int(_BATCH_BYTES / mean)))
 
 
 def _value(item: Any) -> Any:
+    """The value of a cell; a string that is no UTF-8 (Parquet does not check) as bytes."""
     try:
         return item.as_py()
     except UnicodeDecodeError:

@@ -31,7 +31,8 @@ class TweetsReader(Reader):
     """
 
     lines: bool = False
-    """Every file has one object per line, so that a large plain file may be divided among workers."""
+    """Every file has one object per line, so that a large plain file may be divided among workers. Rejects then hold
+    no bytes of it: behind a cut nothing tells whether it is a private part of an archive."""
     group: Literal["none", "author_day", "conversation"] = "none"
     """Join the tweets of a file that are of one author, day and client, or of one conversation, line by line."""
     alone: tuple[Kind, ...] = ("retweet", "reply", "quote", "url", "hashtag", "media", "truncated")
@@ -71,7 +72,7 @@ class TweetsReader(Reader):
                     raise Undecodable(problem)
                 value, suspect = parse(data)
             except Undecodable as error:
-                yield raw.reject(position, error.reason, data)
+                yield raw.reject(position, error.reason, self._shown(data))
                 continue
             for place, record in enumerate(unwrapped(value), position):
                 try:
@@ -79,6 +80,9 @@ class TweetsReader(Reader):
                         raise Undecodable("lone_surrogate")
                     tweet = tweet_of(record)
                 except Undecodable as error:
-                    yield raw.reject(place, error.reason, json.dumps(record).encode())
+                    yield raw.reject(place, error.reason, self._shown(json.dumps(record).encode()))
                 else:
                     yield raw.document(place, tweet.text, tweet.meta)
+
+    def _shown(self, data: bytes) -> bytes:
+        return b"" if self.lines else data

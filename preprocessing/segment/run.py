@@ -13,8 +13,8 @@ from pydantic import PositiveInt
 
 from jp_llm.config.section import Section
 from jp_llm.runtime.files import atomic_writer
+from jp_llm.tokenizer.batches import batches
 from preprocessing.encode.texts import find_texts, read_texts
-from preprocessing.encode.tokenize import batches
 from preprocessing.executor import available_cores
 from preprocessing.segment.sentences import split_sentences
 from preprocessing.segment.words import missing, word_splitter

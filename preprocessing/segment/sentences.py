@@ -4,12 +4,16 @@ One regular expression finds the few characters that matter, and a loop over tho
 time is linear in the text whatever stands in it. By rule, not by a model:
 
 - A newline always ends a sentence.
-- 。！？ and their like end one, runs of them (！？) together. ASCII ! and ? do not inside addresses and code (?q=1).
+- 。！？ and their like end one, runs of them (！？) together. ASCII ! and ? do not inside addresses and code (?q=1),
+  ．does not between digits or Latin letters (３．１４).
 - Not inside of brackets that close within `_LONGEST_QUOTE` characters on the same line: 「はい。どうぞ。」と言った。
 - Brackets that close behind such a mark belong to the sentence. It ends there, unless hiragana or a comma goes on or
   the brackets were opened in its middle (映画『君の名は。』公開).
 
-Names that contain a mark (モーニング娘。) are cut: a rule cannot know them.
+Names that contain a mark (モーニング娘。) are cut: a rule cannot know them. So are numbers of headings (１．序).
+
+Rules for pages count sentences by `preprocessing.text.sentences` instead, as they were published: there every mark ends
+one, also in brackets, addresses and numbers, of several marks only the first is kept, and ｡‼⁇⁈⁉ are no marks.
 """
 
 import re
@@ -17,12 +21,13 @@ from collections.abc import Iterator
 
 _OPENING = "「『（(【〈《〔［[｢“〝"
 _CLOSING = "」』）)】〉》〕］]｣”〟"
-_MARKS = "。！？｡‼⁇⁈⁉!?"
+_MARKS = "。．！？｡‼⁇⁈⁉!?"
 _EVENT = re.compile(f"[{re.escape(_OPENING + _CLOSING + _MARKS)}\n]")
 _OPENS, _CLOSES, _MARK = range(3)
 _KINDS = dict.fromkeys(_OPENING, _OPENS) | dict.fromkeys(_CLOSING, _CLOSES) | dict.fromkeys(_MARKS, _MARK)
 _AFTER_MARK = frozenset(_MARKS + _CLOSING)
-_CODE = re.compile(r"[!?][0-9A-Za-z_/&=%#.:;\"'\\-]")
+_WORD = "0-9A-Za-z０-９Ａ-Ｚａ-ｚ"
+_NO_MARK = re.compile(rf"[!?][0-9A-Za-z_/&=%#.:;\"'\\-]|(?<=[{_WORD}])．[{_WORD}]")
 _LONGEST_QUOTE = 200
 """Characters of brackets inside of which no sentence ends."""
 _INDENT = 4
@@ -88,7 +93,7 @@ def _ends(text: str) -> list[int]:
             inside.clear()
             depth, whole = 0, True
         if kind == _MARK:
-            if text[start] in "!?" and _CODE.match(text, start):
+            if text[start] in "!?．" and _NO_MARK.match(text, start):
                 continue
             marked = end
             if follows[start] in _AFTER_MARK:

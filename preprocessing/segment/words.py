@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.batches import batches
 from preprocessing.segment.sentences import cut
 
 SplitterName = Literal["mecab", "sudachi_a", "sudachi_b", "sudachi_c", "jumanpp"]
@@ -54,15 +55,8 @@ class WordSplitter(ABC):
 
     def split(self, sentences: Iterable[str]) -> Iterator[list[str]]:
         """The words of each of any number of texts, in order; half a million characters or so are held at once."""
-        batch: list[str] = []
-        size = 0
-        for sentence in sentences:
-            batch.append(sentence)
-            size += len(sentence)
-            if size >= _BATCH_CHARACTERS:
-                yield from self.batch(batch)
-                batch, size = [], 0
-        yield from self.batch(batch)
+        for batch in batches(sentences, _BATCH_CHARACTERS):
+            yield from self.batch(batch)
 
     @abstractmethod
     def _surfaces(self, texts: Sequence[str]) -> list[list[str]]:

@@ -1,7 +1,9 @@
 """Sentences as Swallow cuts them: at line ends, and behind one of 。．！？!?
 
 Of a run of such marks the first belongs to the sentence and the others to none (なに？！ is なに？), and marks at the
-start of a line are lost: so it was published (quality.py of Swallow Corpus Version 1, `re_sentence`).
+start of a line are lost: so it was published (quality.py of Swallow Corpus Version 1, `re_sentence`). For figures of
+pages only. `preprocessing.segment.sentences`, for files of sentences and for training, loses nothing and differs: it
+knows ｡‼⁇⁈⁉ too, keeps runs of marks, and cuts neither in brackets nor in addresses and numbers (?q=1, ３．１４).
 """
 
 import re

@@ -1,5 +1,6 @@
 """Word lists: UTF-8, one word per line; empty lines and lines that begin with `# ` are skipped."""
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +21,13 @@ def read_words(path: str) -> Iterator[str]:
         UserError: the file cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
+            for line in file:
+                word = line.strip()
+                if word and not line.startswith("# "):
+                    yield word
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a list of words ({error})") from error
-    for line in text.split("\n"):
-        word = line.strip()
-        if word and not line.startswith("# "):
-            yield word
 
 
 def word_list_problems(key: str, path: str | None) -> list[str]:
@@ -34,6 +35,6 @@ def word_list_problems(key: str, path: str | None) -> list[str]:
     if path is None:
         return []
     try:
-        return [] if any(read_words(path)) else [f"{key}: {path} has no words"]
+        return [] if deque(read_words(path), maxlen=1) else [f"{key}: {path} has no words"]
     except UserError as error:
         return [f"{key}: {error}"]

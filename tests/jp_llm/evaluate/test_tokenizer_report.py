@@ -1,4 +1,5 @@
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from jp_llm.evaluate.tokenizer_report import TokenizerReportConfig, measure, rep
 from jp_llm.evaluate.tokenizers import AnyTokenizer, open_tokenizer
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import write_json
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +70,14 @@ def test_an_example_shows_the_surroundings_of_the_first_difference() -> None:
 def test_side_by_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "report.json"
     names = (str(folder), str(folder / "lossy"))
-    run(TokenizerReportConfig(tokenizers=names, data=(str(folder),), output=str(output), words="mecab"))
+    run(
+        TokenizerReportConfig(tokenizers=names, data=(str(folder),), output=str(output), words="letters"),
+        lambda lines: map(list, lines),
+    )
     result = json.loads(output.read_text())
     ours, lossy = (result["tokenizers"][name]["sources"] for name in names)
     assert list(ours) == list(lossy) == ["books", "web", "(all)"]
+    assert ours["books"]["words"] == len("犬の本。鬱ⅣⅣ")
     for source in ours:
         for key in ("documents", "characters", "bytes", "words"):
             assert ours[source][key] == lossy[source][key]
@@ -85,6 +92,17 @@ def test_side_by_side(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "| books |" in printed
     assert "22.222%" in printed
     assert "turns '鬱ⅣⅣ' into" in printed
+
+
+def test_the_launcher_brings_the_words(folder: Path, tmp_path: Path) -> None:
+    launcher = runpy.run_path(str(ROOT / "launch" / "tokenizer_report.py"))
+    sample, output = tmp_path / "sample.txt", tmp_path / "report.json"
+    sample.write_text("犬の本を 読んだ。\n本。")
+    given = {"tokenizers": (str(folder),), "data": (str(sample),), "output": str(output)}
+    assert launcher["TokenizerReportConfig"](**given).problems() == []
+    launcher["run"](launcher["TokenizerReportConfig"](**given, words="mecab"))
+    (found,) = json.loads(output.read_text())["tokenizers"][str(folder)]["sources"].values()
+    assert found["words"] == len(["犬", "の", "本", "を", "読ん", "だ", "。", "本", "。"])
 
 
 def test_ours_spells_rare_characters_in_bytes(folder: Path, tmp_path: Path) -> None:
@@ -130,4 +148,4 @@ def test_a_name_with_a_bar_keeps_the_table_whole(folder: Path, tmp_path: Path) -
 
 def test_problems_of_the_configuration() -> None:
     assert [problem.partition(":")[0] for problem in TokenizerReportConfig().problems()] == ["tokenizers", "data"]
-    assert TokenizerReportConfig(tokenizers=("a",), data=("b",), words="mecab").problems() == []
+    assert TokenizerReportConfig(tokenizers=("a",), data=("b",)).problems() == []

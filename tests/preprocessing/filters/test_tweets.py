@@ -83,7 +83,9 @@ def test_more_clients(tmp_path):
     assert [rules.reason(tweet(source=name)) for name in ("some app", "my poster", "別の投稿係", "")] == ["bot"] * 3 + [
         None
     ]
-    assert "no such file" in TweetsFilter(bot_source_files=("nowhere",)).problems()[0]
+    assert "No such file" in TweetsFilter(bot_source_files=("nowhere",)).problems()[0]
+    listed.write_text("別の投稿係\n", encoding="cp932")
+    assert "cannot be read" in TweetsFilter(bot_source_files=(str(listed),)).problems()[0]
 
 
 def test_joined_tweets_may_begin_with_a_name():

@@ -60,6 +60,25 @@ def test_prefixes_with_and_without_scheme():
         assert found.reason(page("http://ja.wikipedia.org/about")) is None
 
 
+@pytest.mark.parametrize("prefix", ["https://ja.wikipedia.org/wiki/", "HTTP://JA.wikipedia.org:80/wiki/"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("HTTP://ja.wikipedia.org/wiki/a", "prefix"),
+        ("https://JA.Wikipedia.ORG/wiki/a", "prefix"),
+        ("//ja.wikipedia.org/wiki/a", "prefix"),
+        ("https://ja.wikipedia.org:443/wiki/a", "prefix"),
+        ("https://ja.wikipedia.org./wiki/a", "prefix"),
+        ("https://user@ja.wikipedia.org/wiki/a", "prefix"),
+        ("https://ja.wikipedia.org/WIKI/a", None),
+        ("https://ja.wikipedia.org:8080/wiki/a", None),
+        ("https://example.jp/?https://ja.wikipedia.org/wiki/a", None),
+    ],
+)
+def test_prefixes_do_not_depend_on_how_a_host_is_written(prefix, url, reason):
+    assert UrlFilter(prefixes=(prefix,)).reason(page(url)) == reason
+
+
 def test_only_some_top_level_domains():
     found = UrlFilter(top_level_domains=("jp", "com"), drop_without_host=True)
     assert found.reason(page("https://a.co.jp/x.cn")) is None
@@ -76,4 +95,13 @@ def test_lists_of_hosts(tmp_path):
     bad.meta["address"] = "https://www.worse.example/"
     assert found.reason(bad) == "host"
     assert found.problems() == []
-    assert "no such file" in UrlFilter(host_files=("nowhere",)).problems()[0]
+    assert "No such file" in UrlFilter(host_files=("nowhere",)).problems()[0]
+
+
+def test_a_list_with_a_byte_order_mark_and_one_in_another_encoding(tmp_path):
+    listed = tmp_path / "domains"
+    listed.write_text("first.example\nsecond.example\n", encoding="utf-8-sig")
+    assert UrlFilter(host_files=(str(listed),)).reason(page("https://first.example/")) == "host"
+    listed.write_bytes("first.example\n日本.example\n".encode("cp932"))
+    (problem,) = UrlFilter(host_files=(str(listed),)).problems()
+    assert problem.startswith(f"host_files: {listed}: cannot be read")

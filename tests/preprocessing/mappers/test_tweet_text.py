@@ -61,25 +61,10 @@ def test_choices():
     assert mapped(text, TweetTextMapper(hashtags="remove"))[0] == "雨 @user"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("草ｗｗｗｗｗｗｗｗｗ", "草ｗｗｗｗｗ"),
-        ("わーーーーー", "わーーーーー"),
-        ("えーーーーーー！！！！！！", "えーーーーー！！！！！"),
-        ("1000000000円", "1000000000円"),
-        ("あ\n\n\n\n\n\n\nい", "あ\n\n\n\n\n\n\nい"),
-    ],
-)
-def test_stretched_characters(text, expected):
-    assert mapped(text)[0] == expected
-    assert mapped(text, TweetTextMapper(longest_run=None))[0] == text
-
-
 def test_all_is_tallied():
     text, tally = mapped("@a 雨 @b #梅雨 https://t.co/a ｗｗｗｗｗｗｗ")
-    assert text == "雨 @user 梅雨 ｗｗｗｗｗ"
-    assert tally == {"mentions": 2, "hashtags": 1, "urls": 1, "stretched": 2}
+    assert text == "雨 @user 梅雨 ｗｗｗｗｗｗｗ"
+    assert tally == {"mentions": 2, "hashtags": 1, "urls": 1}
 
 
 @given(st.text(alphabet="@＠#＃a1雨 \n:/.hｗ"), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 12)), max_size=3))

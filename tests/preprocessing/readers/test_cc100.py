@@ -83,7 +83,7 @@ def test_ids_and_texts_do_not_depend_on_the_cuts(tmp_path, unit_bytes):
         find_files([str(tmp_path / "ja.txt")], (), 200.0)
     )
     assert (len(units) > 1) == (unit_bytes < 1000)
-    assert sum(clean_unit(wanted, unit)["documents_in"] for unit in units) == 60
+    assert sum(clean_unit(wanted, unit)["counts"]["documents_in"] for unit in units) == 60
     raw = (tmp_path / "ja.txt").read_bytes()
     found = cleaned(tmp_path / "out")
     assert [record["text"] for record in found] == documents

@@ -32,6 +32,8 @@ def test_the_text_may_have_another_name():
         (b"no json", "json"),
         (b'{"text": "a\x01b"}', "json"),
         (b"[" * 100_000, "json"),
+        (b'{"text": "a", "x": ' + b"[" * 990 + b"]" * 990 + b"}", "too_deep"),
+        (b'{"text": "a", "x": ' + b'[{"y": ' * 100 + b"NaN" + b"}]" * 100 + b"}", "too_deep"),
         (b'{"text": "\\ud83d"}', "lone_surrogate"),
         (b'{"text": "a", "user": "\\udc00"}', "lone_surrogate"),
         ('{"text": "一"}'.encode("cp932"), "encoding"),
@@ -70,3 +72,9 @@ def test_every_text_comes_back(expected):
     raw = b"".join(line(text=text) for text in expected)
     # A zero byte in a text is an escape in JSON.
     assert texts(read(READER, raw)) == expected
+
+
+def test_many_values_beside_each_other_are_not_deep():
+    record = {"text": "a", "x": [[], {}] * 500, "y": json.loads("[" * 190 + "]" * 190)}
+    (found,) = read(JsonLinesReader(meta_fields=("x", "y")), line(**record))
+    assert found.meta == {"x": record["x"], "y": record["y"]}

@@ -1,6 +1,7 @@
 import datetime
 import io
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from raw import COMPRESS, cleaned, config, raw_file, read, texts
 from jp_llm.runtime.errors import UserError
 from preprocessing.clean import clean_unit
 from preprocessing.plan import Planner, find_files
-from preprocessing.readers.parquet import ParquetReader
+from preprocessing.readers.parquet import ParquetReader, _batch_rows
 from preprocessing.streams import DamagedFile, decompressed
 
 READER = ParquetReader()
@@ -114,4 +115,22 @@ def clean(wanted):
     source = wanted.sources["web"]
     files = find_files(source.paths, source.files, 200.0)
     (unit,) = Planner("web", wanted.unit_bytes, READER.cut_at, (), 200.0, True).units(files)
-    return clean_unit(wanted, unit)
+    return clean_unit(wanted, unit)["counts"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "rows"), [(100, 64), (1 << 16, 64), (1 << 20, 4), (1 << 22, 1), (15_000_000, 1), (0, 64)]
+)
+def test_few_large_rows_are_decoded_at_once(mean, rows):
+    assert _batch_rows(SimpleNamespace(total_byte_size=mean * 40, num_rows=40)) == rows
+    assert _batch_rows(SimpleNamespace(total_byte_size=0, num_rows=0)) == 64
+
+
+def test_rows_that_are_decoded_one_by_one_are_the_same(monkeypatch):
+    values = [f"{number}番目" for number in range(200)]
+    data = written({"text": values, "url": values}, row_group_size=150)
+    reader = ParquetReader(meta_fields=("url",))
+    expected = read(reader, data)
+    monkeypatch.setattr("preprocessing.readers.parquet._BATCH_BYTES", 1)
+    assert read(reader, data) == expected
+    assert texts(expected) == [item.meta["url"] for item in expected] == values

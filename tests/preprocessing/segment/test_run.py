@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import zstandard
 from small_tokenizer import texts, write_documents
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.batches import batches
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 from preprocessing.segment.run import SegmentConfig, run, segmented
 
@@ -25,7 +27,7 @@ def test_a_sentence_is_a_line_of_words() -> None:
 
 
 def test_workers_do_not_change_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preprocessing.encode.tokenize._BATCH_CHARACTERS", 2000)
+    monkeypatch.setattr("preprocessing.segment.run.batches", partial(batches, characters=2000))
     documents = texts(60)
     write_documents(tmp_path / "in" / "web" / "train-00000-000.jsonl.zst", documents)
     write_documents(tmp_path / "in" / "web" / "validation-00000-000.jsonl.zst", ["秘密。"])

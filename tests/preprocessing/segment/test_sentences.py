@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from preprocessing.segment.sentences import cut, split_sentences, training_lines
 
-TEXT = st.text(st.sampled_from("あい猫。。！？!?「」『』（）()」、と\n a1𠮷"), max_size=300) | st.text(max_size=60)
+TEXT = st.text(st.sampled_from("あい猫。。．！？!?「」『』（）()」、と\n a1𠮷"), max_size=300) | st.text(max_size=60)
 
 
 def size(text: str) -> int:
@@ -34,6 +34,9 @@ def size(text: str) -> int:
         ["（「そう。」）", "晴れた。"],
         ["　「そう。」", "晴れた。"],
         ["映画『君の名は。』公開中。", "次。"],
+        # The full stop of papers, but not inside of numbers and names.
+        ["値は３．１４である．", "次に3．5を見る．", "終"],
+        ["Ｖｅｒ１．２を使う！．", "（そうだ．）", "Ｊ．Ｓ．", "バッハ．", "次"],
         # A bracket that is never closed, or was never opened, glues nothing.
         ["「開いたまま。", "次。\n", "その次。", "終"],
         ["開かない。」", "次。"],
