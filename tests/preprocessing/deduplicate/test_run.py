@@ -157,7 +157,7 @@ def test_other_fields_are_not_touched(finished):
 def test_cleaned_files_and_tables_are_gone(finished):
     assert not list((finished / "cleaned").rglob("*.zst"))
     left = {path.parent.name for path in (finished / "deduplicate").rglob("*.bin")}
-    assert left == {"exact_duplicates", "frequent_lines", "near_duplicates", "repeated_paragraphs"}
+    assert left == {"exact_duplicates", "files", "frequent_lines", "near_duplicates", "repeated_paragraphs"}
 
 
 def test_a_finished_folder_is_only_summed_up(finished, raw, capsys):
