@@ -33,7 +33,7 @@ class ContaminationMapper(Benchmarks, Mapper):
         if not any(True for _ in index.hits(near_codes(document.view.codes, document.text), short=True)):
             return document.text
         lines: Sequence[str] = document.view.lines
-        items: dict[int, "Hit"] = {}
+        items: dict[int, Hit] = {}
         for _ in range(_LOOKS):
             keys = near_keys(lines)
             touched: set[int] = set()
