@@ -17,7 +17,7 @@ from preprocessing.deduplicate.config import NearConfig
 from preprocessing.deduplicate.minhash import similarities
 from preprocessing.deduplicate.near import checks_per_document, edges_name
 from preprocessing.deduplicate.pairs import Pairs
-from preprocessing.deduplicate.tables import FILE_SHIFT, ORDINAL, Workspace, chunks, part_name, write_array
+from preprocessing.deduplicate.tables import FILE_SHIFT, ORDINAL, Workspace, chunks, mapped, part_name, write_array
 
 MAXIMUM_LEADERS = 64
 """Kept members that further ones of a cluster are compared with: bounds the work on a cluster of a million."""
@@ -243,7 +243,7 @@ class _Numbering:
         ends = np.searchsorted(dense[order], self.starts)
         for file in np.flatnonzero(np.diff(ends)).tolist():
             rows = order[ends[file] : ends[file + 1]]
-            table = np.memmap(workspace.path("checks", file), dtype=np.uint8, mode="r").reshape(-1, width)
+            table = mapped(workspace.path("checks", file)).reshape(-1, width)
             found[rows] = table[dense[rows] - self.starts[file]]
             del table  # the pages it touched count as memory of this process
         return found

@@ -16,6 +16,7 @@ from preprocessing.deduplicate.tables import (
     Workspace,
     group_starts,
     hash_range,
+    mapped,
     part_name,
     read_rows,
     write_array,
@@ -104,7 +105,7 @@ def merge_band(folder: str, bands: int, band: int, part: int, parts: int) -> dic
     for file, count in enumerate(read_rows(workspace.path("files", "signed"), 1)[:, 0].tolist()):
         if not count:
             continue
-        table = np.memmap(workspace.path("bands", file), dtype=np.uint8, mode="r")
+        table = mapped(workspace.path("bands", file))
         keys = table[KEY_BYTES * band * count : KEY_BYTES * (band + 1) * count].view(np.uint64)
         first = int(np.searchsorted(keys, np.uint64(low)))
         last = count if part == parts - 1 else int(np.searchsorted(keys, np.uint64(high)))
