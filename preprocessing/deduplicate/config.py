@@ -18,7 +18,7 @@ class LinesConfig(Section):
     @field_validator("sources", mode="before")
     @classmethod
     def _one_source(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
     maximum_characters: PositiveInt = 40
     """Longer lines are no matter of this rule."""
