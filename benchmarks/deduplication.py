@@ -29,7 +29,7 @@ from _report import report
 from preprocessing.deduplicate import clusters, near
 from preprocessing.deduplicate.config import NearConfig
 from preprocessing.deduplicate.minhash import MinHash
-from preprocessing.deduplicate.tables import Workspace, parts_for, read_rows, write_array
+from preprocessing.deduplicate.tables import Workspace, part_name, parts_for, read_rows, write_array
 from preprocessing.document import Document
 from preprocessing.filters.contaminated import ContaminatedFilter
 from preprocessing.sample.compose import compose_page
@@ -189,8 +189,10 @@ def write_synthetic(folder: str, documents: int, config: NearConfig) -> tuple[li
         np.copyto(checks, noise, where=changed[:, : checks.shape[1]])
         order = np.argsort(band_keys, axis=1, kind="stable")
         write_array(workspace.path("checks", file), checks)
-        write_array(workspace.path("bands", file, "places"), order.astype(np.uint32))
-        write_array(workspace.path("bands", file), np.take_along_axis(band_keys, order, axis=1))
+        sorted_keys = np.take_along_axis(band_keys, order, axis=1)
+        write_array(workspace.path("bands", file), sorted_keys, order.astype(np.uint32))
+    workspace.write_sources(["web"] * FILES)
+    near.write_signed(folder, [per_file] * FILES)
     return [per_file] * FILES, copies
 
 
@@ -203,14 +205,15 @@ def cluster_rows(folder: str, documents: int, memory: int) -> Iterator[dict[str,
     total, peak, edges = 0.0, 0.0, 0
     for band in range(config.bands):
         for part in range(parts):
-            result, seconds, resident = in_a_process(near.merge_band, folder, counts, band, part, parts)
+            result, seconds, resident = in_a_process(near.merge_band, folder, config.bands, band, part, parts)
             total, peak, edges = total + seconds, max(peak, resident), edges + result["edges"]
     granted = memory / 1e6
     common = {"documents": documents, "granted MB": granted}
     yield {"step": f"candidates ({parts} ranges)", **common, "peak MB": peak, "seconds": total, "found": edges}
-    arguments = (config, folder, counts, ["web"] * FILES, memory)
+    arguments = (config, folder, counts, parts, memory)
     result, seconds, resident = in_a_process(clusters.cluster, *arguments)
-    dropped = len(read_rows(Workspace(folder).path("near_duplicates", 0), 3))
+    tables = [part_name(table, result["tables"]) for table in range(result["tables"])]
+    dropped = sum(len(read_rows(Workspace(folder).path("near_duplicates", table), 3)) for table in tables)
     yield {"step": "clusters", **common, "peak MB": resident, "seconds": seconds, "found": result["clusters"]}
     yield {"step": f"copies dropped, of {copies:,}", **common, "peak MB": resident, "seconds": 0.0, "found": dropped}
 

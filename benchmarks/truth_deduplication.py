@@ -113,7 +113,7 @@ def truth(folder: Path, seed: int, characters: int) -> dict[str, Any]:
     workspace = Workspace(str(folder / "out"))
 
     def pairs(step: str, columns: int) -> dict[str, str]:
-        rows = [row for path in workspace.files(step) for row in read_rows(path, columns).tolist()]
+        rows = [row for path in workspace.decided(step) for row in read_rows(path, columns).tolist()]
         return {_id(ids, row[0]): _id(ids, row[1]) for row in rows}
 
     copies, dropped = pairs("exact_duplicates", 2), pairs("near_duplicates", 3)

@@ -164,7 +164,7 @@ class CorpusConfig(Section):
 
     def content(self) -> dict[str, Any]:
         """The keys that decide the content, as JSON."""
-        return self.model_dump(mode="json", exclude=set(_NOT_CONTENT))
+        return content_of(self.model_dump(mode="json"))
 
     def problems(self) -> list[str]:
         found = [f"{key}: must not be empty" for key in ("output_dir", "sources", "stages") if not getattr(self, key)]
@@ -182,6 +182,14 @@ class CorpusConfig(Section):
             hint = plugin.nearest(name, list(self.sources))
             found.append(f"deduplicate.lines.sources: no source {name!r}{hint}")
         return found
+
+
+def content_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values of a configuration, as JSON, that decide the content."""
+    content = {key: value for key, value in values.items() if key not in _NOT_CONTENT}
+    if content.get("deduplicate"):
+        content["deduplicate"] = {key: value for key, value in content["deduplicate"].items() if key != "memory_bytes"}
+    return content
 
 
 def _build(values: dict[str, Any], kinds: dict[str, type[Section]]) -> Any:

@@ -61,6 +61,8 @@ class Stage:
     """Folder of the completion marks, `<task>.json`: `result` is what the function returned, the rest is its cost."""
     max_task_seconds: float | None = None
     """A task that takes longer is stuck, and ends the run."""
+    label: str | None = None
+    """What the progress line shows; null: the name."""
 
     def mark(self, task: Task) -> Path:
         """Completion mark of a task."""
@@ -133,7 +135,7 @@ def run_stage(
     todo = stage.unfinished()
     if todo:
         stage.marks.mkdir(parents=True, exist_ok=True)
-        with Progress(stage.name, stage.tasks, todo) as progress:
+        with Progress(stage.label or stage.name, stage.tasks, todo) as progress:
 
             def done(task: Task) -> None:
                 progress.done(task, read_json(stage.mark(task))["result"])

@@ -10,7 +10,7 @@ import yaml
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.runtime.lock import LOCK_FILE, locked
-from preprocessing.config import CorpusConfig
+from preprocessing.config import CorpusConfig, content_of
 
 CONFIG_FILE = "config.resolved.yaml"
 CLAIMS_FOLDER = "claims"
@@ -67,7 +67,7 @@ def check_config(config: CorpusConfig, folder: Path) -> None:
         content = config.content()
         if not any((folder / "marks" / "tokenizer").glob("*.json")):
             del content["tokenizer"]  # not used yet: may still be mended
-        differences = list(_differences(yaml.safe_load(path.read_bytes()), content, ""))
+        differences = list(_differences(content_of(yaml.safe_load(path.read_bytes())), content, ""))
         if differences:
             raise UserError(
                 *(f"{path}: {difference}" for difference in differences),

@@ -84,16 +84,20 @@ class BenchmarkIndex:
         """Items that can be recognised."""
         return len(self._items)
 
-    def hits(self, codes: Codes, *, short: bool) -> Iterator[Hit]:
-        """Items in a near key, each at its first place; with `short` then also those that may be chance."""
+    def hits(self, codes: Codes, *, short: bool, every: bool = False) -> Iterator[Hit]:
+        """Items in a near key; with `short` then also those that may be chance.
+
+        Each at its first place, or, with `every`, wherever it stands: pieces of one item may then overlap.
+        """
         key = ""
-        found: set[int] = set()
+        ends: dict[int, int] = {}
         for anchors in self._anchors if short else self._anchors[:1]:
             for start, number, place in anchors.places(codes):
-                if number not in found:
+                # What lies in a place that is known says nothing new, and would cost a comparison.
+                if number not in ends or (every and start + anchors.length > ends[number]):
                     key = key or _string(codes)
                     if hit := self._compared(key, start, number, place):
-                        found.add(number)
+                        ends[number] = hit.end
                         yield hit
 
     def _compared(self, key: str, start: int, number: int, place: int) -> Hit | None:
@@ -123,7 +127,7 @@ class _Anchors:
     """Looks for anchors of one length."""
 
     def __init__(self, length: int) -> None:
-        self._length = length
+        self.length = length
         self._found: dict[int, list[tuple[int, int]]] = {}
         """Hash -> item, and place of the anchor in it."""
         self._bits: NDArray[np.bool_] = np.zeros(1, dtype=np.bool_)
@@ -131,7 +135,7 @@ class _Anchors:
 
     def add(self, key: str, number: int, places: list[int]) -> None:
         """The anchors of an item."""
-        hashes = _hashes(codes_of(key), self._length)
+        hashes = _hashes(codes_of(key), self.length)
         for place in places:
             self._found.setdefault(int(hashes[place]), []).append((number, place))
 
@@ -144,9 +148,9 @@ class _Anchors:
 
     def places(self, codes: Codes) -> Iterator[tuple[int, int, int]]:
         """Place in the text, item, place in the item, where hashes agree."""
-        if not self._found or len(codes) < self._length:
+        if not self._found or len(codes) < self.length:
             return
-        hashes = _hashes(codes, self._length)
+        hashes = _hashes(codes, self.length)
         for start in np.flatnonzero(self._bits[hashes >> self._shift]).tolist():
             for number, place in self._found.get(int(hashes[start]), ()):
                 yield start, number, place

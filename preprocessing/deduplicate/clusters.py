@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from jp_llm.runtime.errors import UserError
 from preprocessing.deduplicate.config import NearConfig
 from preprocessing.deduplicate.minhash import similarities
-from preprocessing.deduplicate.near import checks_per_document
+from preprocessing.deduplicate.near import checks_per_document, edges_name
 from preprocessing.deduplicate.pairs import Pairs
-from preprocessing.deduplicate.tables import FILE_SHIFT, ORDINAL, Workspace, chunks, write_array
+from preprocessing.deduplicate.tables import FILE_SHIFT, ORDINAL, Workspace, chunks, mapped, part_name, write_array
 
 MAXIMUM_LEADERS = 64
 """Kept members that further ones of a cluster are compared with: bounds the work on a cluster of a million."""
@@ -25,70 +25,105 @@ SIMILARITY_UNIT = 1_000_000
 """Similarities are written as whole numbers of millionths."""
 _LARGEST = 20
 _MEMBERS_SHOWN = 10
+_BLOCK = 1 << 20
+_BYTES_PER_EDGE = 128
+_BYTES_PER_MEMBER = 128
+"""What a row takes while it is looked at, beside its checks."""
+_CHECKS_HELD = 5
+"""Times that checks are in memory: as read, of members and of leaders, and where they agree."""
+_NO_SIZES = np.empty(0, dtype=np.int64)
 
 Labels = NDArray[np.uint32]
 
 
+def required(documents: int, clustered: int = 0) -> int:
+    """Least `memory_bytes` that `cluster` can do with: an eighth of it goes to the edges or checks at hand.
+
+    Labels (uint32) and truth for each document; sorted members with their labels and sizes of clusters for each member.
+    """
+    return (6 * documents + 24 * clustered) * 8 // 7
+
+
+def require(documents: int, memory_bytes: int, clustered: int = 0) -> None:
+    """
+    Raises:
+        UserError: the memory that was granted does not suffice.
+    """
+    needed = required(documents, clustered)
+    if needed > memory_bytes:
+        raise UserError(
+            f"deduplicate.memory_bytes={memory_bytes:,} is too little to join near duplicates; set it to {needed:,} or "
+            "more, with at least so much memory for one process"
+        )
+
+
 def cluster(
-    config: NearConfig, folder: str, documents: Sequence[int], sources: Sequence[str], memory_bytes: int
+    config: NearConfig, folder: str, documents: Sequence[int], edge_parts: int, memory_bytes: int
 ) -> dict[str, Any]:
-    """Write (document, kept one, similarity in millionths) of every near duplicate, sorted by document.
+    """Write (document, kept one, similarity in millionths) of every near duplicate, in tables sorted by document.
 
     Args:
         documents: of each cleaned file.
-        sources: of each cleaned file.
+        edge_parts: ranges of hashes that each band was divided into.
 
     Raises:
         UserError: the labels of all documents and the members of all clusters do not fit into `memory_bytes`.
     """
     workspace = Workspace(folder)
+    sources = workspace.sources()
     numbering = _Numbering.of(documents)
-    _require(8 * numbering.total, memory_bytes)
-    size = max(min(memory_bytes // 256, 1 << 22), 1 << 10)
-    labels = components(
-        numbering.total,
-        (numbering.dense(edges) for path in workspace.files("edges") for edges in chunks(path, 2, size)),
-    )
+    require(numbering.total, memory_bytes)
+    edges = [
+        workspace.path("edges", edges_name(band, part, edge_parts))
+        for band in range(config.bands)
+        for part in range(edge_parts)
+    ]
+    size = min(max(memory_bytes // (8 * _BYTES_PER_EDGE), 1 << 10), 1 << 22)
+    labels = components(numbering.total, (numbering.dense(rows) for path in edges for rows in chunks(path, 2, size)))
     members = _members(labels, memory_bytes)
-    found = _Found.nothing()
+    starts = _starts(labels, members)
+    nothing = np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.float64)
+    dropped = Pairs.of(*nothing, np.diff(starts, append=len(members)), sources, config.seed)
+    kept = Pairs()
     unchecked = 0
-    step = max(memory_bytes // (16 * checks_per_document(config)), 1 << 10)
+    step = max(memory_bytes // (8 * (_CHECKS_HELD * checks_per_document(config) + _BYTES_PER_MEMBER)), 1 << 10)
+    tables = -(-len(members) // step)
     carried = np.empty(0, dtype=np.uint32)
-    for first in range(0, len(members), step):
-        chunk = members[first : first + step]
+    for table in range(tables):
+        chunk = members[table * step : (table + 1) * step]
         if carried.size and labels[carried[0]] == labels[chunk[0]]:
             chunk = np.concatenate((carried, chunk))
         else:
             carried = carried[:0]
         checks = numbering.checks(workspace, chunk, checks_per_document(config))
         owners, ratios, left = lead(checks, labels[chunk], config.minimum_similarity)
-        found = found.and_(_Found.among(chunk, owners, ratios, labels, new=len(carried)))
+        del checks
         unchecked += left
+        stays = owners == np.arange(len(chunk))
+        new = np.arange(len(chunk)) >= len(carried)
+        # By document, so that what holds for one file is read in one piece.
+        gone = np.flatnonzero(~stays & new)
+        gone = gone[np.argsort(chunk[gone])]
+        numbers, others = numbering.numbers(chunk[gone]), numbering.numbers(chunk[owners[gone]])
+        millionths = (ratios[gone] * SIMILARITY_UNIT).round().astype(np.uint64)
+        name = part_name(table, tables)
+        write_array(workspace.path("near_duplicates", name), np.column_stack((numbers, others, millionths)))
+        similarity = ratios[gone].astype(np.float64)
+        dropped.add(Pairs.of(numbers, others, similarity, _NO_SIZES, sources, config.seed), config.seed)
+        later = np.flatnonzero(stays & new & (labels[chunk] != chunk))
+        numbers, others = numbering.numbers(chunk[later]), numbering.numbers(labels[chunk[later]])
+        similarity = ratios[later].astype(np.float64)
+        kept.add(Pairs.of(numbers, others, similarity, _NO_SIZES, sources, config.seed), config.seed)
         last = labels[chunk] == labels[chunk[-1]]
-        carried = chunk[last & (owners == np.arange(len(chunk)))][:MAXIMUM_LEADERS]
-    order = np.argsort(found.dropped)
-    numbers, kept_numbers = numbering.numbers(found.dropped[order]), numbering.numbers(found.owners[order])
-    millionths = (found.similarities[order] * SIMILARITY_UNIT).round().astype(np.uint64)
-    write_array(workspace.path("near_duplicates", 0), np.column_stack((numbers, kept_numbers, millionths)))
-    sizes = np.unique(labels[members], return_counts=True)
-    dropped = Pairs.of(
-        numbers, kept_numbers, found.similarities[order].astype(np.float64), sizes[1], sources, config.seed
-    )
-    kept = Pairs.of(
-        numbering.numbers(found.kept),
-        numbering.numbers(found.firsts),
-        found.kept_similarities.astype(np.float64),
-        np.empty(0, dtype=np.int64),
-        sources,
-        config.seed,
-    )
+        carried = chunk[last & stays][:MAXIMUM_LEADERS]
     return {
-        "clusters": len(sizes[0]),
+        "clusters": len(starts),
         "clustered": len(members),
         "unchecked": unchecked,
         "dropped": dropped.to_json(),
         "kept": kept.to_json(),
-        "largest": _largest(numbering, labels, members, sizes),
+        "largest": _largest(numbering, members, starts),
+        "tables": tables,
     }
 
 
@@ -109,12 +144,20 @@ def components(size: int, batches: Iterator[tuple[Labels, Labels]]) -> Labels:
             high, low = np.maximum(first, second), np.minimum(first, second)
             np.minimum.at(labels, high, low)
             first, second = _roots(labels, high), _roots(labels, low)
-        while True:
-            jumped = labels[labels]
-            if np.array_equal(jumped, labels):
-                break
-            labels = jumped
+        while _jump(labels):
+            pass
     return labels
+
+
+def _jump(labels: Labels) -> bool:
+    """Let every vertex point to where its parent points, block by block; whether that changed any."""
+    changed = False
+    for first in range(0, len(labels), _BLOCK):
+        block = labels[first : first + _BLOCK]
+        jumped = labels[block]
+        changed |= not np.array_equal(jumped, block)
+        block[:] = jumped
+    return changed
 
 
 def _roots(labels: Labels, vertices: Labels) -> Labels:
@@ -200,83 +243,46 @@ class _Numbering:
         ends = np.searchsorted(dense[order], self.starts)
         for file in np.flatnonzero(np.diff(ends)).tolist():
             rows = order[ends[file] : ends[file + 1]]
-            table = np.memmap(workspace.path("checks", file), dtype=np.uint8, mode="r").reshape(-1, width)
+            table = mapped(workspace.path("checks", file)).reshape(-1, width)
             found[rows] = table[dense[rows] - self.starts[file]]
             del table  # the pages it touched count as memory of this process
         return found
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What has been decided so far, in numbers without gaps."""
-
-    dropped: Labels
-    owners: Labels
-    similarities: NDArray[np.float32]
-    kept: Labels
-    """Members that stay, though not the first of their cluster."""
-    firsts: Labels
-    """Of their clusters."""
-    kept_similarities: NDArray[np.float32]
-
-    @classmethod
-    def nothing(cls) -> "_Found":
-        none, ratios = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.float32)
-        return cls(none, none, ratios, none, none, ratios)
-
-    @classmethod
-    def among(
-        cls, chunk: Labels, owners: NDArray[np.int64], ratios: NDArray[np.float32], labels: Labels, new: int
-    ) -> "_Found":
-        """Of the members of a chunk, from the `new`-th on."""
-        stays = owners == np.arange(len(chunk))
-        later = np.arange(len(chunk)) >= new
-        gone, kept = ~stays & later, stays & later & (labels[chunk] != chunk)
-        firsts = labels[chunk[kept]]
-        return cls(chunk[gone], chunk[owners[gone]], ratios[gone], chunk[kept], firsts, ratios[kept])
-
-    def and_(self, other: "_Found") -> "_Found":
-        """Both."""
-        return _Found(
-            np.concatenate((self.dropped, other.dropped)),
-            np.concatenate((self.owners, other.owners)),
-            np.concatenate((self.similarities, other.similarities)),
-            np.concatenate((self.kept, other.kept)),
-            np.concatenate((self.firsts, other.firsts)),
-            np.concatenate((self.kept_similarities, other.kept_similarities)),
-        )
-
-
 def _members(labels: Labels, memory_bytes: int) -> Labels:
     """Documents of clusters of two or more, cluster by cluster, in order."""
-    joined = labels != np.arange(len(labels), dtype=np.uint32)
-    joined[labels[joined]] = True
+    joined = np.zeros(len(labels), dtype=np.bool_)
+    for first in range(0, len(labels), _BLOCK):
+        block = labels[first : first + _BLOCK]
+        apart = block != np.arange(first, first + len(block), dtype=np.uint32)
+        joined[first : first + len(block)] |= apart
+        joined[block[apart]] = True
     count = int(np.count_nonzero(joined))
-    _require(8 * len(labels) + 48 * count, memory_bytes)
-    members = np.flatnonzero(joined).astype(np.uint32)
-    return members[np.argsort(labels[members], kind="stable")]
+    require(len(labels), memory_bytes, count)
+    keys = np.empty(count, dtype=np.uint64)
+    filled = 0
+    for first in range(0, len(labels), _BLOCK):
+        places = np.flatnonzero(joined[first : first + _BLOCK]).astype(np.uint64) + np.uint64(first)
+        keys[filled : filled + len(places)] = labels[places].astype(np.uint64) << np.uint64(32) | places
+        filled += len(places)
+    keys.sort()  # by cluster, then by document
+    return keys.astype(np.uint32)
 
 
-def _require(needed: int, memory_bytes: int) -> None:
-    """
-    Raises:
-        UserError: the memory that was granted does not suffice.
-    """
-    if needed > memory_bytes:
-        raise UserError(
-            f"deduplicate.memory_bytes={memory_bytes:,} is too little to join near duplicates; set it to {needed:,} or "
-            "more, with at least so much memory for one process"
-        )
+def _starts(labels: Labels, members: Labels) -> NDArray[np.int64]:
+    """Place of the first member of each cluster."""
+    clusters = labels[members]
+    new = np.ones(len(members), dtype=np.bool_)
+    new[1:] = clusters[1:] != clusters[:-1]
+    return np.flatnonzero(new)
 
 
-def _largest(
-    numbering: _Numbering, labels: Labels, members: Labels, sizes: tuple[Labels, NDArray[np.int64]]
-) -> list[dict[str, Any]]:
+def _largest(numbering: _Numbering, members: Labels, starts: NDArray[np.int64]) -> list[dict[str, Any]]:
     """The largest clusters, with the numbers of their first members."""
+    sizes = np.diff(starts, append=len(members))
     shown = []
-    for place in np.argsort(-sizes[1], kind="stable")[:_LARGEST].tolist():
-        first = int(np.searchsorted(labels[members], sizes[0][place]))
-        count = int(sizes[1][place])
+    for place in np.argsort(-sizes, kind="stable")[:_LARGEST].tolist():
+        first, count = int(starts[place]), int(sizes[place])
         numbers = numbering.numbers(members[first : first + min(count, _MEMBERS_SHOWN)])
         shown.append({"size": count, "members": numbers.tolist()})
     return shown

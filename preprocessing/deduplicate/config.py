@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from jp_llm.config.section import Section
 
@@ -14,6 +14,11 @@ class LinesConfig(Section):
     sources: tuple[str, ...] | None = None
     """Sources whose lines are counted and removed, e.g. those of web text; null takes all. Numbers of chapters and
     other short lines of books are frequent too."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _one_source(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
     maximum_characters: PositiveInt = 40
     """Longer lines are no matter of this rule."""

@@ -19,5 +19,5 @@ def near_duplicates(workspace: Workspace, file: int, documents: int) -> NDArray[
 def _decided(workspace: Workspace, step: str, columns: int, file: int, documents: int) -> NDArray[np.bool_]:
     """The documents of a file that are in the first column of the tables of a step."""
     dropped = np.zeros(documents, dtype=np.bool_)
-    dropped[ordinals(rows_of_file(workspace.files(step), columns, file)[:, 0])] = True
+    dropped[ordinals(rows_of_file(workspace.decided(step), columns, file)[:, 0])] = True
     return dropped

@@ -15,15 +15,19 @@ from preprocessing.deduplicate.config import DeduplicationConfig, LinesConfig, P
 from preprocessing.deduplicate.decisions import exact_duplicates, near_duplicates
 from preprocessing.deduplicate.tables import (
     Workspace,
+    document_number,
     gather_range,
     ordinals,
+    part_name,
     rows_of_file,
     write_array,
 )
-from preprocessing.text.keys import exact_keys, mixed, segment_hashes
+from preprocessing.text.keys import exact_keys, segment_hashes
 
-BYTES_PER_ROW = 64
-"""What a row takes at the height of `merge_paragraphs`."""
+LINE_BYTES, PARAGRAPH_BYTES = 16, 24
+"""What a row takes on disk."""
+BYTES_PER_LINE, BYTES_PER_PARAGRAPH = 64, 96
+"""What a row takes at the height of `merge_lines` and of `merge_paragraphs`."""
 _DIALOGUE = ("「", "『", "\u3000「", "\u3000『")
 _BLANK_LINES = re.compile("\n{3,}")
 
@@ -91,23 +95,27 @@ def lines_of_file(config: DeduplicationConfig, folder: str, name: str, file: int
     return {"rows": len(hashes)}
 
 
-def merge_lines(folder: str, part: int, parts: int, minimum_documents: int) -> dict[str, Any]:
+def merge_lines(folder: str, files: int, part: int, parts: int, minimum_documents: int) -> dict[str, Any]:
     """Write the hashes of the lines, in a range of hashes, that stand in so many documents; sorted."""
     workspace = Workspace(folder)
-    rows = gather_range(workspace.files("lines"), 2, part, parts)
+    rows = gather_range(workspace.of_files("lines", files), 2, part, parts)
     rows = rows[np.argsort(rows[:, 0])]
     frequent = np.empty(0, dtype=np.uint64)
     if len(rows):
         starts = np.flatnonzero(np.concatenate(([True], rows[1:, 0] != rows[:-1, 0])))
         frequent = rows[starts, 0][np.add.reduceat(rows[:, 1], starts) >= minimum_documents]
-    write_array(workspace.path("frequent_lines", part), frequent)
+    write_array(workspace.path("frequent_lines", part_name(part, parts)), frequent)
     return {"found": len(frequent)}
 
 
 def paragraphs_of_file(
     config: DeduplicationConfig, folder: str, name: str, file: int, documents: int
 ) -> dict[str, Any]:
-    """Write (hash, document) of the paragraphs of the documents of a file that are left so far, sorted."""
+    """Write (hash, first document, whether more of the file have it) of the paragraphs of a file, sorted.
+
+    Of the documents that are left so far. However many have a paragraph, it takes one row: what stands in millions of
+    documents must fit into the memory of one range of hashes.
+    """
     workspace = Workspace(folder)
     gone = exact_duplicates(workspace, file, documents) | near_duplicates(workspace, file, documents)
     shortener = Shortener(config, folder, file, paragraphs=False)
@@ -116,21 +124,36 @@ def paragraphs_of_file(
         left = shortener.shorten(batch.texts, batch.first)
         kept = [place for place, one in enumerate(left) if not one.reason and not gone[batch.first + place]]
         lines = _Lines.of([left[place].text for place in kept], None, config.paragraphs)
-        numbers = np.array(kept, dtype=np.uint64) + np.uint64((file << 32) + batch.first)
+        numbers = np.array(kept, dtype=np.uint64) + np.uint64(document_number(file, batch.first))
         found.append(_unique(lines.long_hashes, numbers[lines.texts_of(lines.long)]))
     rows = np.concatenate(found)
-    write_array(workspace.path("paragraphs", file), rows[np.lexsort(rows.T[::-1])])
-    return {"rows": len(rows)}
-
-
-def merge_paragraphs(folder: str, part: int, parts: int) -> dict[str, Any]:
-    """Write (document, hash) of the paragraphs, in a range of hashes, that stand in an earlier document too; sorted."""
-    workspace = Workspace(folder)
-    rows = gather_range(workspace.files("paragraphs"), 2, part, parts)
     rows = rows[np.lexsort(rows.T[::-1])]
-    repeated = rows[1:][rows[1:, 0] == rows[:-1, 0]][:, ::-1]
-    write_array(workspace.path("repeated_paragraphs", part), repeated[np.lexsort(repeated.T[::-1])])
+    starts = np.flatnonzero(_news(rows))
+    several = np.diff(starts, append=len(rows)) > 1
+    write_array(workspace.path("paragraphs", file), np.column_stack((rows[starts], several.astype(np.uint64))))
+    return {"rows": len(starts)}
+
+
+def merge_paragraphs(folder: str, files: int, part: int, parts: int) -> dict[str, Any]:
+    """Write (first document of its file, hash, whether it stays there) of the repeated paragraphs; sorted.
+
+    Of those in a range of hashes. What does not stay in the first document of a file goes from all of the file.
+    """
+    workspace = Workspace(folder)
+    rows = gather_range(workspace.of_files("paragraphs", files), 3, part, parts)
+    rows = rows[np.lexsort(rows.T[::-1])]
+    stays = _news(rows)
+    repeated = np.column_stack((rows[:, 1], rows[:, 0], stays))[~stays | (rows[:, 2] == 1)]
+    repeated = repeated[np.lexsort(repeated.T[::-1])]
+    write_array(workspace.path("repeated_paragraphs", part_name(part, parts)), repeated)
     return {"found": len(repeated)}
+
+
+def _news(rows: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Truth of the first row of each hash, in rows sorted by hash."""
+    new = np.ones(len(rows), dtype=np.bool_)
+    new[1:] = rows[1:, 0] != rows[:-1, 0]
+    return new
 
 
 def _unique(hashes: Hashes, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -165,10 +188,13 @@ class Shortener:
         workspace = Workspace(folder)
         self._config = config
         # Ranges of hashes in order: sorted as a whole.
-        tables = workspace.files("frequent_lines")
+        tables = workspace.decided("frequent_lines") if config.lines else []
         self._frequent = _joined([np.fromfile(table, dtype=np.uint64) for table in tables])
-        rows = rows_of_file(workspace.files("repeated_paragraphs") if paragraphs else [], 2, file)
-        self._repeated = np.sort(_pair_hashes(rows[:, 1], ordinals(rows[:, 0])))
+        paragraphs = paragraphs and config.paragraphs is not None
+        rows = rows_of_file(workspace.decided("repeated_paragraphs") if paragraphs else [], 3, file)
+        rows = rows[np.argsort(rows[:, 1])]
+        self._repeated = rows[:, 1].copy()
+        self._stays_in = np.where(rows[:, 2] == 1, ordinals(rows[:, 0]), -1)
 
     def shorten(self, texts: Sequence[str], first: int) -> list[Shortened]:
         """What is left of the documents from the `first`-th of the file on."""
@@ -176,8 +202,7 @@ class Shortener:
             return [self._judged(text, text) for text in texts]
         found = _Lines.of(texts, self._config.lines, self._config.paragraphs)
         frequent = found.short[_contained(found.short_hashes, self._frequent)]
-        places = found.texts_of(found.long) + first
-        repeated = found.long[_contained(_pair_hashes(found.long_hashes, places), self._repeated)]
+        repeated = found.long[self._repeats(found.long_hashes, found.texts_of(found.long) + first)]
         of_text = np.zeros((2, len(texts)), dtype=np.int64)
         for kind, lines in enumerate((frequent, repeated)):
             of_text[kind] = np.bincount(found.texts_of(lines), minlength=len(texts))
@@ -193,6 +218,12 @@ class Shortener:
                 results.append(self._judged(text, text))
         return results
 
+    def _repeats(self, hashes: Hashes, documents: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a paragraph is repeated, and does not stay in this document."""
+        known = _contained(hashes, self._repeated)
+        known[known] = self._stays_in[np.searchsorted(self._repeated, hashes[known])] != documents[known]
+        return known
+
     def _judged(self, text: str, left: str, lines: int = 0, paragraphs: int = 0) -> Shortened:
         reason = None
         if len(left) < self._config.minimum_characters:
@@ -200,11 +231,6 @@ class Shortener:
         elif len(text) - len(left) > self._config.maximum_lost * len(text):
             reason = "lost_too_much"
         return Shortened(left, lines, paragraphs, reason)
-
-
-def _pair_hashes(hashes: Hashes, places: NDArray[np.int64]) -> Hashes:
-    """One hash for a paragraph and the document it is in."""
-    return mixed(hashes ^ mixed(places.astype(np.uint64)))
 
 
 def _contained(values: Hashes, known: Hashes) -> NDArray[np.bool_]:

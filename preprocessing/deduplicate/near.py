@@ -1,5 +1,6 @@
 """Candidates for near duplicates: documents of which all rows of one band agree."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,22 @@ from preprocessing.deduplicate.config import DeduplicationConfig, NearConfig
 from preprocessing.deduplicate.decisions import exact_duplicates
 from preprocessing.deduplicate.lines import Shortener
 from preprocessing.deduplicate.minhash import VERIFIED, MinHash
-from preprocessing.deduplicate.tables import FILE_SHIFT, Workspace, group_starts, hash_range, write_array
+from preprocessing.deduplicate.tables import (
+    FILE_SHIFT,
+    Workspace,
+    group_starts,
+    hash_range,
+    mapped,
+    part_name,
+    read_rows,
+    write_array,
+)
 from preprocessing.text.keys import Keys, near_keys
 
+KEY_BYTES, PLACE_BYTES = 8, 4
+ROW_BYTES = KEY_BYTES + PLACE_BYTES
+"""What a band key takes on disk."""
+EDGE_BYTES = 16
 BYTES_PER_ROW = 56
 """What a band key takes at the height of `merge_band`."""
 
@@ -32,9 +46,8 @@ def signatures_of_file(
 ) -> dict[str, Any]:
     """Write band keys, and the checks of every document, of the documents of a file that are left so far.
 
-    bands/<file>.bin        uint64 [bands, signed]: keys, sorted in each band
-    bands/<file>.places     uint32 [bands, signed]: the document of each key
-    checks/<file>.bin       uint8 [documents, checks]: zero where there is no signature
+    bands/<file>.bin    uint64 [bands, signed]: keys, sorted in each band; uint32 [bands, signed]: their documents
+    checks/<file>.bin   uint8 [documents, checks]: zero where there is no signature
     """
     assert config.near is not None
     workspace = Workspace(folder)
@@ -58,8 +71,8 @@ def signatures_of_file(
     band_keys = np.concatenate(keys_of_batches, axis=1)
     order = np.argsort(band_keys, axis=1, kind="stable")
     write_array(workspace.path("checks", file), checks)
-    write_array(workspace.path("bands", file, "places"), places_of_file[order])
-    write_array(workspace.path("bands", file), np.take_along_axis(band_keys, order, axis=1))
+    # One file: every range of every band opens it once.
+    write_array(workspace.path("bands", file), np.take_along_axis(band_keys, order, axis=1), places_of_file[order])
     return {"signed": len(places_of_file)}
 
 
@@ -73,28 +86,33 @@ def _long_enough(keys: Keys, places: np.ndarray[Any, Any], least: int) -> tuple[
     return Keys(keys.codes[np.repeat(chosen, lengths)], offsets), places[chosen]
 
 
-def merge_band(folder: str, signed: list[int], band: int, part: int, parts: int) -> dict[str, Any]:
-    """Write (document, the first with the same key) of one band and range of keys.
+def write_signed(folder: str, signed: Sequence[int]) -> None:
+    """Keep how many documents of each file have a signature, once and not with every task."""
+    write_array(Workspace(folder).path("files", "signed"), np.array(signed, dtype=np.uint64))
 
-    Args:
-        signed: documents with a signature, of each file.
-    """
+
+def edges_name(band: int, part: int, parts: int) -> str:
+    """Of the table that `merge_band` writes."""
+    return f"{band:03d}-{part_name(part, parts)}"
+
+
+def merge_band(folder: str, bands: int, band: int, part: int, parts: int) -> dict[str, Any]:
+    """Write (document, the first with the same key) of one of the bands and a range of keys."""
     workspace = Workspace(folder)
     low, high = hash_range(part, parts)
     keys_found = [np.empty(0, dtype=np.uint64)]
     numbers_found = [np.empty(0, dtype=np.uint64)]
-    for file, count in enumerate(signed):
+    for file, count in enumerate(read_rows(workspace.path("files", "signed"), 1)[:, 0].tolist()):
         if not count:
             continue
-        path = workspace.path("bands", file)
-        table = np.memmap(path, dtype=np.uint64, mode="r", offset=8 * band * count, shape=(count,))
-        first = int(np.searchsorted(table, np.uint64(low)))
-        last = count if part == parts - 1 else int(np.searchsorted(table, np.uint64(high)))
-        del table
-        place, size = band * count + first, last - first
-        keys_found.append(np.fromfile(path, dtype=np.uint64, count=size, offset=8 * place))
-        places = np.fromfile(workspace.path("bands", file, "places"), dtype=np.uint32, count=size, offset=4 * place)
+        table = mapped(workspace.path("bands", file))
+        keys = table[KEY_BYTES * band * count : KEY_BYTES * (band + 1) * count].view(np.uint64)
+        first = int(np.searchsorted(keys, np.uint64(low)))
+        last = count if part == parts - 1 else int(np.searchsorted(keys, np.uint64(high)))
+        keys_found.append(np.array(keys[first:last]))
+        places = table[KEY_BYTES * bands * count :].view(np.uint32)[band * count + first : band * count + last]
         numbers_found.append(places | np.uint64(file) << FILE_SHIFT)
+        del table, keys, places  # the pages they touched count as memory of this process
     keys, numbers = np.concatenate(keys_found), np.concatenate(numbers_found)
     keys_found.clear()
     numbers_found.clear()
@@ -107,5 +125,5 @@ def merge_band(folder: str, signed: list[int], band: int, part: int, parts: int)
     del keys
     copies = np.flatnonzero(~new)
     edges = np.column_stack((numbers[copies], numbers[group_starts(new)[copies]]))
-    write_array(workspace.path("edges", f"{band:03d}-{part:05d}"), edges)
+    write_array(workspace.path("edges", edges_name(band, part, parts)), edges)
     return {"edges": len(edges)}

@@ -17,8 +17,9 @@ decided stay, so that a lost file of documents can be made again.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jp_llm.runtime.files import write_json
 from preprocessing.config import CorpusConfig
@@ -26,12 +27,13 @@ from preprocessing.deduplicate import clusters, exact, lines, near, report
 from preprocessing.deduplicate.config import DeduplicationConfig
 from preprocessing.deduplicate.pairs import Pairs
 from preprocessing.deduplicate.select import select
-from preprocessing.deduplicate.tables import Workspace, parts_for
+from preprocessing.deduplicate.tables import Workspace, part_name, parts_for
 from preprocessing.documents import DocumentsFile
 from preprocessing.executor import Function, Stage, Task
 
 Perform = Callable[[Stage], list[dict[str, Any]]]
 Results = list[dict[str, Any]]
+Nothing = TypeVar("Nothing", Pairs, None)
 
 
 def deduplicate(config: CorpusConfig, folder: Path, files: Sequence[DocumentsFile], perform: Perform) -> Results:
@@ -70,13 +72,14 @@ class _Deduplication:
 
     def run(self) -> Results:
         config, workspace = self._config, self._workspace
+        workspace.write_sources(self._sources)
         documents = [result["documents"] for result in self._of_files("exact", exact.keys_of_file)]
-        copies = self._exact(sum(documents)) if config.exact else Pairs()
+        copies = self._exact(sum(documents)) if config.exact else self._nothing("exact_duplicates", Pairs())
         workspace.remove("exact")
         frequent = self._lines(documents) if config.lines else 0
         workspace.remove("lines")
-        found = self._near(documents) if config.near else None
-        workspace.remove("edges", "checks")
+        found = self._near(documents) if config.near else self._nothing("near_duplicates", None)
+        workspace.remove("bands", "edges", "checks")
         if config.paragraphs:
             self._paragraphs(documents)
         workspace.remove("paragraphs")
@@ -88,41 +91,66 @@ class _Deduplication:
             write_json(path, report.report(config, self._sources, results, frequent, copies, found))
         return [result["counts"] for result in results]
 
+    def _nothing(self, step: str, found: Nothing) -> Nothing:
+        """A rule that is left out decides nothing."""
+        self._workspace.finish(step, 0)
+        return found
+
     def _exact(self, documents: int) -> Pairs:
-        parts = parts_for(documents, exact.BYTES_PER_ROW, self._config.memory_bytes)
-        tasks = [(str(self._folder), part, parts, self._sources, self._seed) for part in range(parts)]
+        parts = self._parts("exact_duplicates", documents, exact.BYTES_PER_ROW)
+        tasks = self._tasks("exact-merge", parts, documents * exact.ROW_BYTES, self._seed)
         copies = Pairs()
-        for result in self._of_parts("exact-merge", exact.merge_exact, tasks):
+        for result in self._perform(self._stage("exact-merge", exact.merge_exact, tasks)):
             copies.add(Pairs.from_json(result), self._seed)
+        self._workspace.finish("exact_duplicates", parts)
         return copies
 
     def _lines(self, documents: list[int]) -> int:
         """How many different lines are frequent."""
         assert self._config.lines is not None
         rows = sum(result["rows"] for result in self._of_files("lines", lines.lines_of_file, documents))
-        parts = parts_for(rows, lines.BYTES_PER_ROW, self._config.memory_bytes)
-        minimum = self._config.lines.minimum_documents
-        tasks = [(str(self._folder), part, parts, minimum) for part in range(parts)]
-        return sum(result["found"] for result in self._of_parts("lines-merge", lines.merge_lines, tasks))
+        parts = self._parts("frequent_lines", rows, lines.BYTES_PER_LINE)
+        tasks = self._tasks("lines-merge", parts, rows * lines.LINE_BYTES, self._config.lines.minimum_documents)
+        results = self._perform(self._stage("lines-merge", lines.merge_lines, tasks))
+        self._workspace.finish("frequent_lines", parts)
+        return sum(result["found"] for result in results)
 
     def _paragraphs(self, documents: list[int]) -> None:
         rows = sum(result["rows"] for result in self._of_files("paragraphs", lines.paragraphs_of_file, documents))
-        parts = parts_for(rows, lines.BYTES_PER_ROW, self._config.memory_bytes)
-        tasks = [(str(self._folder), part, parts) for part in range(parts)]
-        self._of_parts("paragraphs-merge", lines.merge_paragraphs, tasks)
+        parts = self._parts("repeated_paragraphs", rows, lines.BYTES_PER_PARAGRAPH)
+        tasks = self._tasks("paragraphs-merge", parts, rows * lines.PARAGRAPH_BYTES)
+        self._perform(self._stage("paragraphs-merge", lines.merge_paragraphs, tasks))
+        self._workspace.finish("repeated_paragraphs", parts)
 
     def _near(self, documents: list[int]) -> dict[str, Any]:
-        config = self._config
+        config, folder = self._config, str(self._folder)
         assert config.near is not None
+        joined = self._stage("clusters", clusters.cluster, [Task("clusters", ())])
+        if joined.unfinished():
+            clusters.require(sum(documents), config.memory_bytes)  # now, not after hours of signing
         signed = [result["signed"] for result in self._of_files("near", near.signatures_of_file, documents)]
-        parts = parts_for(sum(signed), near.BYTES_PER_ROW, config.memory_bytes)
+        near.write_signed(folder, signed)
+        parts = self._parts("edges", sum(signed), near.BYTES_PER_ROW)
+        size = sum(signed) * near.ROW_BYTES // parts + 1
         tasks = [
-            (str(self._folder), signed, band, part, parts) for band in range(config.near.bands) for part in range(parts)
+            Task(
+                f"near-merge-{near.edges_name(band, part, parts)}", (folder, config.near.bands, band, part, parts), size
+            )
+            for band in range(config.near.bands)
+            for part in range(parts)
         ]
-        self._of_parts("near-merge", near.merge_band, tasks)
+        edges = sum(result["edges"] for result in self._perform(self._stage("near-merge", near.merge_band, tasks)))
+        self._workspace.finish("edges", parts)
         self._workspace.remove("bands")
-        arguments = (config.near, str(self._folder), documents, self._sources, config.memory_bytes)
-        return self._of_parts("clusters", clusters.cluster, [arguments])[0]
+        arguments = (config.near, folder, documents, parts, config.memory_bytes)
+        task = Task("clusters", arguments, edges * near.EDGE_BYTES + 1)
+        found = self._perform(replace(joined, tasks=[task]))[0]
+        self._workspace.finish("near_duplicates", found["tables"])
+        return found
+
+    def _parts(self, step: str, rows: int, bytes_per_row: int) -> int:
+        """Ranges of hashes: once a step has finished, those that it took."""
+        return self._workspace.parts(step) or parts_for(rows, bytes_per_row, self._config.memory_bytes)
 
     def _select(self, documents: list[int], shown: set[int]) -> Results:
         tasks = []
@@ -148,13 +176,17 @@ class _Deduplication:
             tasks.append(Task(f"{step}-{_name(file)}", arguments, file.size))
         return self._perform(self._stage(step, function, tasks))
 
-    def _of_parts(self, step: str, function: Function, arguments: Sequence[tuple[Any, ...]]) -> Results:
-        """Results of a step over ranges of hashes."""
-        tasks = [Task(f"{step}-{number:05d}", values) for number, values in enumerate(arguments)]
-        return self._perform(self._stage(step, function, tasks))
+    def _tasks(self, step: str, parts: int, size: int, *more: Any) -> list[Task]:
+        """Of a step over ranges of hashes that reads so many bytes altogether."""
+        files = len(self._files)
+        return [
+            Task(f"{step}-{part_name(part, parts)}", (str(self._folder), files, part, parts, *more), size // parts + 1)
+            for part in range(parts)
+        ]
 
     def _stage(self, step: str, function: Function, tasks: Sequence[Task]) -> Stage:
-        return Stage("deduplicate", function, tasks, self._folder / "marks" / "deduplicate" / step)
+        marks = self._folder / "marks" / "deduplicate" / step
+        return Stage("deduplicate", function, tasks, marks, label=f"deduplicate {step}")
 
 
 def _name(file: DocumentsFile) -> str:

@@ -9,12 +9,11 @@ import jp_llm
 from jp_llm.runtime.files import read_json
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts, StepCounts
+from preprocessing.deduplicate.report import REPORT_FILE as DUPLICATES_FILE
 from preprocessing.report.histograms import SHOWN, WHENS
 from preprocessing.report.samples import SAMPLES, Samples
 from preprocessing.summary import SourceSummary, Summaries, total
 
-DUPLICATES_FILE = "deduplication.json"
-"""Written by deduplication: groups of exact and near duplicates, the largest, samples of pairs."""
 _PACKAGES = ("numpy", "orjson", "zstandard", "sentencepiece")
 _HOUR = 3600.0
 

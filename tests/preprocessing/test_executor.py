@@ -116,3 +116,9 @@ def test_ctrl_c_stops_the_workers_and_leaves_nothing_half_written(tmp_path):
     while group_lives(process.pid) and time.monotonic() < deadline:  # the last helper goes a moment later
         time.sleep(0.05)
     assert not group_lives(process.pid)
+
+
+def test_progress_shows_the_label_of_a_stage(tmp_path, capsys):
+    stage = Stage("clean", square, [Task("a", (str(tmp_path), 1), 2_000_000)], tmp_path / "marks", label="clean twice")
+    run_stage(stage, 1)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("clean twice 1/1 tasks  2.0 MB read")

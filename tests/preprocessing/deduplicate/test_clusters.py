@@ -7,6 +7,7 @@ from jp_llm.runtime.errors import UserError
 from preprocessing.deduplicate.clusters import MAXIMUM_LEADERS, cluster, components, lead
 from preprocessing.deduplicate.config import NearConfig
 from preprocessing.deduplicate.minhash import similarities
+from preprocessing.deduplicate.near import edges_name
 from preprocessing.deduplicate.tables import Workspace, read_rows, write_array
 
 
@@ -93,9 +94,20 @@ def written(folder, checks, edges):
     half = len(checks) // 2
     write_array(workspace.path("checks", 0), checks[:half])
     write_array(workspace.path("checks", 1), checks[half:])
+    workspace.write_sources(["a", "b"])
+    for band in range(4):
+        write_array(workspace.path("edges", edges_name(band, 0, 1)), np.empty((0, 2), dtype=np.uint64))
     numbers = np.array([number if number < half else 1 << 32 | number - half for number in range(len(checks))])
-    write_array(workspace.path("edges", "000-00000"), numbers.astype(np.uint64)[np.array(edges)])
+    write_array(workspace.path("edges", edges_name(0, 0, 1)), numbers.astype(np.uint64)[np.array(edges)])
     return [half, len(checks) - half]
+
+
+def decided(folder, tables):
+    workspace = Workspace(str(folder))
+    workspace.finish("near_duplicates", tables)
+    found = [read_rows(path, 3).tolist() for path in workspace.decided("near_duplicates")]
+    assert all(rows == sorted(rows) for rows in found)
+    return sorted(row for rows in found for row in rows)
 
 
 def test_members_that_come_in_several_pieces(tmp_path):
@@ -104,17 +116,17 @@ def test_members_that_come_in_several_pieces(tmp_path):
     kinds = rng.integers(0, 256, (10, 16), dtype=np.uint8)
     checks = kinds[rng.integers(0, 10, 6000)]
     edges = [(number, 0) for number in range(1, 5000)] + [(number, 5000) for number in range(5001, 6000)]
-    results = []
-    for name, memory in (("large", 1 << 30), ("small", 400_000)):
+    results, tables = [], []
+    for name, memory in (("large", 1 << 30), ("small", 300_000)):
         documents = written(tmp_path / name, checks, edges)
         near = NearConfig(bands=4, rows=4)
-        result = cluster(near, str(tmp_path / name), documents, ["a", "b"], memory)
-        rows = read_rows(Workspace(str(tmp_path / name)).path("near_duplicates", 0), 3)
-        results.append((result, rows.tolist()))
+        result = cluster(near, str(tmp_path / name), documents, 1, memory)
+        tables.append(result.pop("tables"))
+        results.append((result, decided(tmp_path / name, tables[-1])))
+    assert tables == [1, 6]
     assert results[0] == results[1]
     result, rows = results[0]
     assert len(rows) == 6000 - 20
-    assert rows == sorted(rows)
     assert result["clusters"] == 2
     assert result["dropped"]["sizes"] == {"4096": 1, "512": 1}
     assert [item["size"] for item in result["largest"]] == [5000, 1000]
@@ -125,6 +137,6 @@ def test_too_little_memory_names_what_is_needed(tmp_path):
     checks = np.zeros((6000, 16), dtype=np.uint8)
     documents = written(tmp_path, checks, [(number, 0) for number in range(1, 6000)])
     near = NearConfig(bands=4, rows=4)
-    with pytest.raises(UserError, match=r"deduplicate\.memory_bytes=100,000 is too little .* set it to 336,000"):
-        cluster(near, str(tmp_path), documents, ["a", "b"], 100_000)
-    assert cluster(near, str(tmp_path), documents, ["a", "b"], 336_000)["clustered"] == 6000
+    with pytest.raises(UserError, match=r"deduplicate\.memory_bytes=100,000 is too little .* set it to 205,714"):
+        cluster(near, str(tmp_path), documents, 1, 100_000)
+    assert cluster(near, str(tmp_path), documents, 1, 205_714)["clustered"] == 6000

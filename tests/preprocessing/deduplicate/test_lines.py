@@ -28,7 +28,9 @@ def corpus(tmp_path, lines):
     return build(CorpusConfig, values | more | {"deduplicate": deduplicate})
 
 
-@pytest.mark.parametrize(("lines", "rid"), [({}, ["web", "books"]), ({"sources": ["web"]}, ["web"])])
+@pytest.mark.parametrize(
+    ("lines", "rid"), [({}, ["web", "books"]), ({"sources": ["web"]}, ["web"]), ({"sources": "web"}, ["web"])]
+)
 def test_menus_go_and_dialogue_stays(tmp_path, lines, rid):
     run(corpus(tmp_path, lines))
     for source in ("web", "books"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 import zstandard
+from duplicates import MENU, RULES, config, sentences, texts
 from raw import contents
 
 from jp_llm.config.build import build
@@ -22,76 +23,6 @@ from preprocessing.deduplicate import select
 from preprocessing.run import run
 
 ROOT = Path(__file__).resolve().parents[3]
-MENU = "会社概要 | 事業内容 | 2024年"
-
-
-def sentences(rng, count):
-    return "".join("".join(chr(rng.randint(0x4E00, 0x5FFF)) for _ in range(29)) + "。" for _ in range(count))
-
-
-def texts():
-    """Two sources: plain pages, and pages that repeat each other in every way."""
-    rng = random.Random(0)
-    pages = [sentences(rng, 8) for _ in range(60)]
-    paragraph = sentences(rng, 5)
-    other = sentences(rng, 10)
-    first = pages[:40] + [f"{MENU}\n{sentences(rng, 3)}" for _ in range(12)]
-    second = [
-        *pages[40:],
-        pages[0],
-        pages[1].replace("。", "。\n　"),  # equal but for spaces
-        pages[2][:-2] + "違。",  # nearly equal
-        f"{paragraph}\n{sentences(rng, 6)}",
-        f"{sentences(rng, 6)}\n{paragraph}",
-        f"{paragraph}\n別の結び。",  # little may be left
-        f"{other}\n{sentences(rng, 4)}",
-        f"{other}\n一つ目の結び。",
-        f"二つ目の始め。\n{other}\nここまで。",
-        MENU.replace("2024", "２０２３"),  # nothing is left
-        "短い文。",
-        "短い文。",
-    ]
-    return {"a": first, "b": second}
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    for source, written in texts().items():
-        for part in range(3):
-            # No double can hold these numbers.
-            lines = [json.dumps({"text": text, "n": 10**20 + part}) for text in written[part::3]]
-            (folder / f"{source}-{part}.jsonl").write_text("\n".join(lines))
-    return folder
-
-
-RULES = {"lines": {"minimum_documents": 10}, "near": {"minimum_similarity": 0.6}}
-
-
-def config(output, raw, **changes):
-    sources = {
-        source: {"reader": {"type": "jsonl", "meta_fields": ["n"]}, "paths": [str(raw / f"{source}-*.jsonl")]}
-        for source in ("a", "b")
-    }
-    values = {
-        "name": "test",
-        "output_dir": str(output),
-        "sources": sources,
-        "stages": ["clean", "deduplicate"],
-        "num_workers": 1,
-        "validation_fraction": 0.2,
-        "unit_bytes": 6_000,
-        "documents_file_bytes": 5_000,
-        "deduplicate": RULES,
-    }
-    return build(CorpusConfig, values | changes)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, raw):
-    output = tmp_path_factory.mktemp("finished") / "out"
-    run(config(output, raw))
-    return output
 
 
 def documents(output, source):
@@ -157,7 +88,7 @@ def test_other_fields_are_not_touched(finished):
 def test_cleaned_files_and_tables_are_gone(finished):
     assert not list((finished / "cleaned").rglob("*.zst"))
     left = {path.parent.name for path in (finished / "deduplicate").rglob("*.bin")}
-    assert left == {"exact_duplicates", "frequent_lines", "near_duplicates", "repeated_paragraphs"}
+    assert left == {"exact_duplicates", "files", "frequent_lines", "near_duplicates", "repeated_paragraphs"}
 
 
 def test_a_finished_folder_is_only_summed_up(finished, raw, capsys):
