@@ -55,7 +55,7 @@ class WordsFilter(Filter):
         return found if self._names else [*found, "of: name at least one list"]
 
     def files(self) -> tuple[str, ...]:
-        return tuple(name for name in self._names if name.endswith(".txt"))
+        return tuple(str(_path(name)) for name in self._names)
 
     @property
     def _names(self) -> tuple[str, ...]:
