@@ -64,11 +64,8 @@ class LinesMapper(Mapper):
             page_lines.classify(line, words) if line and len(line) <= longest and "。" not in line else None
             for line in lines
         ]
-        if page_lines.may_have_notices(text, words):
-            for place, line in enumerate(lines):
-                known = found[place]
-                if (known is None or known.evidence < Evidence.STRONG) and (
-                    notice := page_lines.notice_of(line, words)
-                ):
-                    found[place] = notice
+        for place, notice in page_lines.notices(text, lines, words):
+            known = found[place]
+            if known is None or known.evidence < Evidence.STRONG:
+                found[place] = notice
         return found

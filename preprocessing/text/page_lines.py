@@ -6,9 +6,11 @@ stands decides (`preprocessing.mappers.lines`).
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import cache, lru_cache
+from itertools import accumulate
 from statistics import median_low
 from typing import NamedTuple
 
@@ -105,7 +107,7 @@ _TURN = (
     r"|前へ|次へ|前に戻る|次に進む"
     r"|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
 )
-_TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
+_TURN_SIGN = re.compile(r"[前次先新…]|古い|prev|next|older|newer|\.\.\.")
 _TURN_PAGE = re.compile(_TURN)
 _PAGES_LEFT = re.compile(
     r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top"
@@ -153,7 +155,7 @@ _FOOTER = re.compile(
     r"|^\W*(?:(?:this|our)\s)?(?:(?:web\s?)?(?:site|page)\s)?(?:is\s)?(?:powered|designed|created|produced) by [a-z]"
 )
 _MADE_BY = re.compile("(?:powered|designed|created|produced) by [a-z]")
-_FOOTER_SIGNS = ("©", "(c)", "right", " by ", "powered", "commons")
+_FOOTER_SIGN = re.compile(r"©|\(c\)|right| by |powered|commons")
 _FORBIDDEN = re.compile(
     "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製"
     "|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
@@ -212,7 +214,7 @@ class PageWords(NamedTuple):
 
 
 def classify(line: str, words: PageWords) -> PageLine | None:
-    """What `line` is if it may be boilerplate; lines with sentence marks are left to `notice_of`."""
+    """What `line` is if it may be boilerplate; lines with sentence marks are left to `notices`."""
     line = line.strip()
     if not line or len(line) > MAXIMUM_LENGTH or "。" in line or (line[0] == "「" and line[-1] == "」"):
         return None
@@ -233,14 +235,21 @@ def classify(line: str, words: PageWords) -> PageLine | None:
     return _shares(line, words) or _menu(line, words) or _single(_key(line), words)
 
 
-def may_have_notices(text: str, words: PageWords) -> bool:
-    """Whether `notice_of` can find anything in any line of `text`."""
-    return words.notice_signs.search(text) is not None
+def notices(text: str, lines: Sequence[str], words: PageWords) -> Iterator[tuple[int, PageLine]]:
+    """Lines that say something about the page, sentences as well: the place of each, and what it is."""
+    found = words.notice_signs.search(text)
+    if found is None:
+        return
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    while found is not None:
+        place = bisect_right(ends, found.start())
+        if notice := _notice(lines[place], words):
+            yield place, notice
+        found = words.notice_signs.search(text, ends[place])
 
 
-def notice_of(line: str, words: PageWords) -> PageLine | None:
-    """What `line` is if it says something about the page: sentences are allowed."""
-    if not line or len(line) > MAXIMUM_LENGTH or not words.notice_signs.search(line):
+def _notice(line: str, words: PageWords) -> PageLine | None:
+    if len(line) > MAXIMUM_LENGTH:
         return None
     folded = line.strip().lower()
     if len(folded) <= MAXIMUM_LENGTH // 2 and _FORBIDDEN.search(folded):
@@ -281,8 +290,7 @@ def _single(key: str, words: PageWords) -> PageLine | None:
 
 
 def _footer(folded: str) -> PageLine | None:
-    signed = any(sign in folded for sign in _FOOTER_SIGNS)
-    if signed and len(folded) <= MAXIMUM_LENGTH * 3 // 4:
+    if _FOOTER_SIGN.search(folded) and len(folded) <= MAXIMUM_LENGTH * 3 // 4:
         if _FOOTER.search(folded):
             return _line("footer", Evidence.STRONG)
         if _MADE_BY.search(folded):
@@ -321,7 +329,7 @@ def _pages(folded: str) -> PageLine | None:
         # 3-1/4 may be a score, a date or a number of parts.
         sure = any(sign in folded for sign in ("件", "ページ", "page", "表示", "検索"))
         return _line("pagination", Evidence.STRONG if sure else Evidence.EDGE)
-    if not any(sign in folded for sign in _TURN_SIGNS):
+    if not _TURN_SIGN.search(folded):
         return None
     left, turns = _TURN_PAGE.subn(" ", folded)
     numbered = _PAGE_NUMBERS.search(left)
@@ -411,6 +419,7 @@ def _menu(line: str, words: PageWords) -> PageLine | None:
     return None
 
 
+@lru_cache(maxsize=1 << 14)
 def _key(segment: str) -> str:
     """The word of a segment: without its count and the marks around it."""
     segment = segment.strip()
