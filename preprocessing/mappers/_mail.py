@@ -21,7 +21,9 @@ _USUAL_ENDINGS = re.compile(_USUAL)
 _ENDING = rf"([a-z]{{2,24}}|[A-Z]{{2,24}}|(?:{_USUAL.title()})(?![A-Za-z]))"
 _DOMAIN = re.compile(rf"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{{0,61}}[A-Za-z0-9])?{_DOT}){{1,8}}{_ENDING}")
 _LETTER = "A-Za-z0-9\u3041-\u3096\u30a1-\u30fc\u3005\u3400-\u9fff"
-_JAPANESE_DOMAIN = re.compile(rf"(?:[{_LETTER}](?:[{_LETTER}\-]{{0,24}}[{_LETTER}])?\.){{1,4}}((?:{_USUAL})(?![A-Za-z]))")
+_JAPANESE_DOMAIN = re.compile(
+    rf"(?:[{_LETTER}](?:[{_LETTER}\-]{{0,24}}[{_LETTER}])?\.){{1,4}}((?:{_USUAL})(?![A-Za-z]))"
+)
 _FILE_ENDINGS = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html", "htm", "php", "py", "pdf"))
 _NAME = re.compile(r"[A-Za-z0-9_]{2,30}(?![A-Za-z0-9_.])")
 _LINE_ID = re.compile(

@@ -106,13 +106,15 @@ _MY_NUMBER_WORD = _words("マイナンバー|個人番号|my ?number")
 _CARD_WORD = _words("カード|クレジット|card|credit|visa|master|jcb|amex|diners")
 _NUMBERED = _words("(?:型番|品番|型式|型名|番号|コード|シリアル|製造|(?<![a-z])no)[^、。]{0,4}$")
 _IP_WORD = _words(
-    "(?<![a-z])(?:ip(?:v4|[ -]?address)?|host(?:name)?|remote)(?![a-z])|アドレス|ホスト|接続元|アクセス元|リモート|投稿者|荒らし"
+    "(?<![a-z])(?:ip(?:v4|[ -]?address)?|host(?:name)?|remote)(?![a-z])"
+    "|アドレス|ホスト|接続元|アクセス元|リモート|投稿者|荒らし"
 )
 _NOT_IP_WORD = _words("(?<![a-z])(?:v|ver|version|release)(?![a-z])|バージョン|(?<!出)版(?![画権])|リリース")
 # 普通 and 当座 are words of every day: nothing but words of accounts may stand between them and the number.
-_ACCOUNT_WORD = _words(r"(?:口座|普通|当座|\((?:普|当)\))(?:[\s:().#]|no|預金|口座|番号|種別|(?<=[金座号])は){0,8}\Z")
+_ACCOUNT_WORD = _words(r"(?:口座|普通|当座|\((?:普|当)\))(?:[\s:().#/-]|no|預金|口座|番号|種別|(?<=[金座号])は){0,8}\Z")
 _AMOUNT = _words(
-    "[ ,]?(?:[円人件台万千億兆個名株点回本枚冊社戸票頭匹口歳年月日部隻棟㎡%]|世帯|ドル|ユーロ|ウォン|元|ポイント|トン|キロ|メートル|k?[mg](?![a-z]))"
+    "[ ,]?(?:[円人件台万千億兆個名株点回本枚冊社戸票頭匹口歳年月日部隻棟㎡%]"
+    "|世帯|ドル|ユーロ|ウォン|元|ポイント|トン|キロ|メートル|k?[mg](?![a-z]))"
 )
 _PASSPORT_WORD = _words("旅券|パスポート|passport")
 _NAME_END = re.compile(r"[0-9A-Za-z_=&?#%~@$]\Z|[A-Za-z]/\Z")

@@ -44,7 +44,7 @@ class UnicodeMapper(Mapper):
     """
 
     html_entities: bool = False
-    """&amp; becomes &, &#12354; あ: once, so that &amp;lt; is &lt;. Unknown names stay, and those without a semicolon."""
+    """&amp; becomes &, &#12354; あ: once, so that &amp;lt; is &lt;. Unknown names and those without ; stay."""
     nfkc: bool = False
     """Also apply NFKC: ① becomes 1, ㈱ (株), full-width letters and punctuation ASCII, U+3000 a space."""
     half_width_alphanumerics: bool = False

@@ -145,6 +145,7 @@ def test_other_numbers_stay(text):
         ("口座番号 普通 1234567", "口座番号 普通 <bank_account>"),
         ("普通預金口座 No.1234567", "普通預金口座 No.<bank_account>"),
         ("口座番号は１２３４５６７です", "口座番号は<bank_account>です"),
+        ("口座番号は 普通 / 1234567", "口座番号は 普通 / <bank_account>"),
         ("当座：1234567、（普）7654321", "当座：<bank_account>、（普）<bank_account>"),
         ("serverのIPアドレスは8.8.8.8", "serverのIPアドレスは<ip>"),
         ("出版社のホストは8.8.8.8", "出版社のホストは<ip>"),
