@@ -87,10 +87,20 @@ class SourceConfig(Section):
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
         for index, step in enumerate(self.steps):
             found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds) or _missing_files(step, kinds)]
+        return found + self._problems_of_order()
+
+    def _problems_of_order(self) -> list[str]:
+        """Steps behind others that destroy what they need."""
         types = [str(step.get("type")) for step in self.steps]
         mappers = [name for name in types if name in plugin.names("preprocessing.mappers")]
+        found = []
         if "mojibake" in types and mappers and types.index("mojibake") > types.index(mappers[0]):
             found.append(f"steps: mojibake must stand before {mappers[0]}, which mends what it looks for")
+        if "tweet_text" in mappers and mappers[0] != "tweet_text":
+            found.append(f"steps: tweet_text must stand before {mappers[0]}, which moves the places of links and names")
+        spaces = [step.get("ideographic_space") != "keep" for step in self.steps if step.get("type") == "whitespace"]
+        if "lines" in types and any(spaces) and types.index("whitespace") < types.index("lines"):
+            found.append("steps: lines must stand before whitespace, which removes the wide spaces of menus")
         return found
 
     def side_files(self) -> list[str]:

@@ -5,6 +5,7 @@ import zlib
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import crossed
 from preprocessing.step import Filter
 
 
@@ -23,6 +24,9 @@ class CompressionFilter(Filter):
     """Of zlib. 9 is that of the published limits; 1 is twice as fast and gives other ratios."""
     first_bytes: PositiveInt = 1 << 20
     """Only so much of a long text is compressed."""
+
+    def problems(self) -> list[str]:
+        return crossed(self, "minimum", "maximum")
 
     def reason(self, document: Document) -> str | None:
         data = document.text.encode("utf-8", "surrogatepass")[: self.first_bytes]

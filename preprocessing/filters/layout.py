@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import without_limits
 from preprocessing.step import Filter
 
 _BULLETS = tuple("・•●○◆◇■□▶▷‣⁃-*＊※")
@@ -32,6 +33,10 @@ class LayoutFilter(Filter):
     """Least share of lines that end in a sentence mark, a closing bracket or a quotation mark."""
     brackets_end: bool = True
     """Whether closing brackets and quotation marks count as the end of a line."""
+
+    def problems(self) -> list[str]:
+        limits = ("maximum_short", "maximum_bullets", "maximum_ellipses", "minimum_ended")
+        return without_limits(self, limits)
 
     def reason(self, document: Document) -> str | None:
         lines = [line.strip() for line in document.view.lines]

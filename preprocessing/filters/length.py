@@ -3,6 +3,7 @@
 from pydantic import NonNegativeInt, PositiveInt
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import crossed
 from preprocessing.step import Filter
 
 
@@ -15,9 +16,7 @@ class LengthFilter(Filter):
     """Longer documents are dropped; null sets no limit."""
 
     def problems(self) -> list[str]:
-        if self.maximum is not None and self.maximum < self.minimum:
-            return [f"maximum: {self.maximum} is below minimum {self.minimum}"]
-        return []
+        return crossed(self, "minimum", "maximum")
 
     def reason(self, document: Document) -> str | None:
         if len(document.text) < self.minimum:

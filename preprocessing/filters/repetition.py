@@ -7,6 +7,7 @@ Limits for words (Gopher, FineWeb-2) are not limits for characters.
 from pydantic import Field, PositiveInt
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import SharesBySize, without_limits
 from preprocessing.step import Filter
 from preprocessing.text.ngrams import duplicated, frequent, has_run, top_share
 
@@ -21,15 +22,18 @@ class RepetitionFilter(Filter):
     """Highest share of lines that repeat an earlier line."""
     maximum_duplicate_line_characters: float | None = Field(default=None, ge=0, le=1)
     """Highest share of their characters among all characters but line ends."""
-    frequent_ngrams: dict[int, float] = Field(default={})
+    frequent_ngrams: SharesBySize = Field(default={})
     """Size -> highest share of the most frequent character n-gram."""
-    duplicate_ngrams: dict[int, float] = Field(default={})
+    duplicate_ngrams: SharesBySize = Field(default={})
     """Size -> highest share of character n-grams that occur more than once among the different ones."""
-    top_ngrams: dict[int, float] = Field(default={})
+    top_ngrams: SharesBySize = Field(default={})
     """Size -> share of occurrences that must not be reached by the sqrt(V) most frequent of V different n-grams. Short
     texts have low shares whatever they say, long ones high shares."""
     maximum_run: PositiveInt | None = None
     """Longest run of one character, spaces included."""
+
+    def problems(self) -> list[str]:
+        return without_limits(self, RepetitionFilter.model_fields)
 
     def reason(self, document: Document) -> str | None:
         view = document.view.without_blank_lines

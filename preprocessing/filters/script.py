@@ -21,6 +21,11 @@ class ScriptFilter(Filter):
     minimum_japanese_letters: NonNegativeInt = 0
     """Least number of Japanese letters (`preprocessing.text.letters`)."""
 
+    def problems(self) -> list[str]:
+        if self.kana_within is None and not self.minimum_hiragana and not self.minimum_japanese_letters:
+            return ["kana_within: set at least one of kana_within, minimum_hiragana and minimum_japanese_letters"]
+        return []
+
     def reason(self, document: Document) -> str | None:
         if self.kana_within is not None and not _KANA.search(document.text, 0, self.kana_within):
             return "late_kana"

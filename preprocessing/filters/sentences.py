@@ -7,6 +7,7 @@ before: text that is written with ．is not counted otherwise.
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import crossed, without_limits
 from preprocessing.step import Filter
 
 _ELLIPSES = ("…", "・・・", "...", "‥")
@@ -25,6 +26,9 @@ class SentencesFilter(Filter):
     """Highest share of sentences that end in …, ‥, ・・・ or three dots."""
     characters_per_kuten: PositiveInt | None = None
     """There must be at least one 。 for so many characters of the text, line ends included."""
+
+    def problems(self) -> list[str]:
+        return [*crossed(self, "minimum_mean", "maximum_mean"), *without_limits(self, SentencesFilter.model_fields)]
 
     def reason(self, document: Document) -> str | None:
         text = document.text

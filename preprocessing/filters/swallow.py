@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from preprocessing.document import Document
+from preprocessing.filters._limits import SharesBySize, crossed
 from preprocessing.step import Filter
 from preprocessing.text.ngrams import duplicated, frequent
 from preprocessing.text.sentences import paragraphs
@@ -60,10 +61,13 @@ class SwallowFilter(Filter):
     """Highest share of duplicate paragraphs among paragraphs, and of duplicate sentences among sentences."""
     maximum_duplicate_characters: float = Field(default=0.2, ge=0, le=1)
     """Highest share of their characters."""
-    frequent_ngrams: dict[int, float] = Field(default={2: 0.20, 3: 0.18, 4: 0.16})
+    frequent_ngrams: SharesBySize = Field(default={2: 0.20, 3: 0.18, 4: 0.16})
     """Size -> highest share of the most frequent character n-gram among the n-grams of that size."""
-    duplicate_ngrams: dict[int, float] = Field(default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
+    duplicate_ngrams: SharesBySize = Field(default={5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10})
     """Size -> highest share of character n-grams that occur more than once."""
+
+    def problems(self) -> list[str]:
+        return crossed(self, "minimum_mean_sentence", "maximum_mean_sentence")
 
     def reason(self, document: Document) -> str | None:
         view = document.view if self.blank_lines == "count" else document.view.without_blank_lines

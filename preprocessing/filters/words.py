@@ -24,7 +24,8 @@ class WordsFilter(Filter):
     of: str | tuple[str, ...]
     """A list in preprocessing/word_lists (ads, adult, discrimination, violence), or a file of your own that ends with
     .txt: UTF-8, one word per line, `# ` begins a comment. Several lists in one step are each judged by the same limits;
-    words are looked for together, which is faster than several steps."""
+    words are looked for together, which is faster than several steps: of words that overlap
+    only one counts, whatever its list."""
     maximum_hits: NonNegativeInt | None = None
     """More occurrences are dropped."""
     maximum_distinct: NonNegativeInt | None = None
@@ -55,7 +56,7 @@ class WordsFilter(Filter):
         return found if self._names else [*found, "of: name at least one list"]
 
     def files(self) -> tuple[str, ...]:
-        return tuple(name for name in self._names if name.endswith(".txt"))
+        return tuple(str(_path(name)) for name in self._names)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -18,13 +18,15 @@ _SHADOW: dict[int, int | str] = {
     **dict.fromkeys(map(ord, "\u3000\u00a0\u2009\u202f"), " "),
 }
 # At least seven characters, which is the shortest number of interest: most texts have none of these and are read once.
-_RUN = re.compile(f"[0-9０-９][0-9０-９ \u3000().（）．\\-{_HYPHENS}]{{5,}}[0-9０-９]")
+_RUN = re.compile(f"[0-9０-９][0-9０-９ \u3000().（）．_＿\\-{_HYPHENS}]{{5,}}[0-9０-９]")
 _BEFORE, _AFTER = 28, 28
 """Characters around a run that may decide what it is: a keyword stands within 20."""
 _PREFIX = 3
 """A number may begin before its first digit: +81, (03), 〒."""
 
 _START = r"(?<![0-9])(?<![0-9][-.])"
+_LISTED = r"(?<=(?<![0-9A-Za-z.\-])[0-9]SIGN)"
+"""Behind the number of an item: 1.090-1234-5678."""
 _END = r"(?![0-9])(?![-.][0-9])"
 _HYPHEN = r"(?:\ ?-\ ?)"
 
@@ -39,9 +41,13 @@ def _words(pattern: str) -> re.Pattern[str]:
     return re.compile(shadow(pattern), re.IGNORECASE)
 
 
+# Area codes of three digits. No number begins with 012-.
+_AREA = "0(?:1[15789]|2[2-9]|4[2-9]|5[234589]|7[2356789]|8[2346789]|9[2356789])"
+
+
 def _landline(first: str, second: str) -> str:
     """Area code and local exchange, six digits together, by the separators between the three groups."""
-    pairs = ((r"0[36]", 4), (r"0[1-9][1-9]", 3), (r"0[1-9][1-9][0-9]", 2), (r"0[1-9][1-9][0-9]{2}", 1))
+    pairs = ((r"0[346]", 4), (_AREA, 3), (r"0[1-9][1-9][0-9]", 2), (r"0[1-9][1-9][0-9]{2}", 1))
     return "|".join(first.replace("AREA", area).replace("LOCAL", f"[0-9]{{{size}}}") + second for area, size in pairs)
 
 
@@ -51,15 +57,19 @@ _NUMBER = re.compile(
         | {_START}[0-9]{{3}}-[0-9]{{4}} {_END} (?=[\s、,]*(?:東京都|北海道|京都府|大阪府|[一-鿿]{{2,3}}県))
         | (?<=郵便番号){_START}[0-9]{{3}}-?[0-9]{{4}} {_END}
         | (?<=郵便番号[:\ は]){_START}[0-9]{{3}}-?[0-9]{{4}} {_END})
-    | (?P<international> (?<![0-9])\+\ ?81[-\ ]?(?:\(0\)|0)?
+    | (?P<international> (?<![0-9])(?:\+\ ?81[-\ ]?|(?:00|010-?)81[-\ ])(?:\(0\)|0)?
           [-\ ]?[1-9][0-9]{{0,3}}[-\ )]?[0-9]{{1,4}}[-\ ]?[0-9]{{3,4}} {_END})
+    | (?P<listed_mobile> (?:{_LISTED.replace("SIGN", "[.-]")}) 0[5-9]0-[0-9]{{4}}-[0-9]{{4}} {_END})
+    | (?P<listed_landline> (?:{_LISTED.replace("SIGN", "[.]")})
+          (?:{_landline("AREA-LOCAL", "-[0-9]{4}")}) {_END})
     | {_START} (?:
         (?P<toll_free> \(?(?:0120|0570|0990)\)?[-\ ]?(?:[0-9]{{3}}[-\ ]?[0-9]{{3}}|[0-9]{{2}}-[0-9]{{4}})
             | 0800[-\ ][0-9]{{3}}[-\ ]?[0-9]{{4}})
         | (?P<mobile> 0[5-9]0
-              (?:{_HYPHEN}[0-9]{{4}}{_HYPHEN}|[\ .][0-9]{{4}}[\ .]|\([0-9]{{4}}\)-?|-[0-9]{{4}}|[0-9]{{4}}-)
+              (?:{_HYPHEN}[0-9]{{4}}{_HYPHEN}|\([0-9]{{4}}\)-?|-[0-9]{{4}}|[0-9]{{4}}-)
               [0-9]{{4}}
             | \(0[5-9]0\)[-\ ]?[0-9]{{4}}-?[0-9]{{4}})
+        | (?P<spaced_mobile> 0[5-9]0[\ .][0-9]{{4}}[\ .][0-9]{{4}} | 0[5-9]0_[0-9]{{4}}_[0-9]{{4}}(?![_.][0-9A-Za-z]))
         | (?P<plain_mobile> 0[5-9]0[0-9]{{8}})
         | (?P<landline> (?:{_landline(f"AREA{_HYPHEN}LOCAL", f"{_HYPHEN}[0-9]{{4}}")})
             | (?:{_landline(r"[(]AREA[)][ -]?LOCAL", f"{_HYPHEN}[0-9]{{4}}")})
@@ -80,6 +90,8 @@ _NUMBER = re.compile(
 _KINDS = {
     "international": "phone",
     "mobile": "phone",
+    "listed_mobile": "phone",
+    "listed_landline": "phone",
     "plain_mobile": "phone",
     "landline": "phone",
     "plain_landline": "phone",
@@ -92,11 +104,21 @@ _ISSUER = re.compile(
 _PHONE_WORD = _words("電話|でんわ|TEL|FAX|ファックス|ファクス|携帯|ケータイ|連絡先|℡|☎|☏|📞|phone")
 _MY_NUMBER_WORD = _words("マイナンバー|個人番号|my ?number")
 _CARD_WORD = _words("カード|クレジット|card|credit|visa|master|jcb|amex|diners")
-_IP_WORD = _words("IP|アドレス|ホスト|host|接続元|アクセス元|リモート|remote|投稿者|荒らし")
-_NOT_IP_WORD = _words("ver|バージョン|版|release|リリース")
-_ACCOUNT_WORD = _words("口座|普通預金|当座預金|普通|当座")
+_NUMBERED = _words("(?:型番|品番|型式|型名|番号|コード|シリアル|製造|(?<![a-z])no)[^、。]{0,4}$")
+_IP_WORD = _words(
+    "(?<![a-z])(?:ip(?:v4|[ -]?address)?|host(?:name)?|remote)(?![a-z])"
+    "|アドレス|ホスト|接続元|アクセス元|リモート|投稿者|荒らし"
+)
+_NOT_IP_WORD = _words("(?<![a-z])(?:v|ver|version|release)(?![a-z])|バージョン|(?<!出)版(?![画権])|リリース")
+# 普通 and 当座 are words of every day: nothing but words of accounts may stand between them and the number.
+_ACCOUNT_WORD = _words(r"(?:口座|普通|当座|\((?:普|当)\))(?:[\s:().#/-]|no|預金|口座|番号|種別|(?<=[金座号])は){0,8}\Z")
+_AMOUNT = _words(
+    "[ ,]?(?:[円人件台万千億兆個名株点回本枚冊社戸票頭匹口歳年月日部隻棟㎡%]"
+    "|世帯|ドル|ユーロ|ウォン|元|ポイント|トン|キロ|メートル|k?[mg](?![a-z]))"
+)
 _PASSPORT_WORD = _words("旅券|パスポート|passport")
 _NAME_END = re.compile(r"[0-9A-Za-z_=&?#%~@$]\Z|[A-Za-z]/\Z")
+_COUNTRY = re.compile("^(?:00|010)?81")
 _NEAR = 20
 
 
@@ -150,8 +172,16 @@ class _Number:
 
 
 def _international(number: _Number) -> str | None:
-    digits = number.digits[2:].removeprefix("0")
+    digits = _COUNTRY.sub("", number.digits).removeprefix("0")
     return "phone" if len(digits) == 9 or (len(digits) == 10 and digits[0] in "56789" and digits[1] == "0") else None
+
+
+def _spaced_mobile(number: _Number) -> str | None:
+    """Three groups of digits are often parts of a table, or the name of a product."""
+    if _PHONE_WORD.search(number.before):
+        return "phone"
+    beside = re.search(r"[0-9] \Z", number.before) or re.match(" [0-9]", number.after)
+    return None if beside or _NUMBERED.search(number.before) or number.is_part_of_a_name() else "phone"
 
 
 def _plain_mobile(number: _Number) -> str | None:
@@ -191,11 +221,14 @@ def _ip(number: _Number) -> str | None:
 def _seven(number: _Number) -> str | None:
     if re.search("(?<![A-Z])[A-Z]{2}$", number.before) and _PASSPORT_WORD.search(number.before):
         return "passport"
-    return "bank_account" if _ACCOUNT_WORD.search(number.before) and not number.is_part_of_a_name() else None
+    if not _ACCOUNT_WORD.search(number.before) or _AMOUNT.match(number.after):
+        return None
+    return "bank_account" if not number.is_part_of_a_name() else None
 
 
 _JUDGES: dict[str, Callable[[_Number], str | None]] = {
     "international": _international,
+    "spaced_mobile": _spaced_mobile,
     "plain_mobile": _plain_mobile,
     "plain_landline": _plain_landline,
     "my_number": _my_number,

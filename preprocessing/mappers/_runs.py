@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from preprocessing.text.page_lines import Evidence, PageLine
+from preprocessing.text.page_evidence import Evidence, PageLine
 
 _LEAST_RUN = 3
 """So many candidates below each other are a menu."""

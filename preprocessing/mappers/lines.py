@@ -9,8 +9,9 @@ from pydantic import NonNegativeInt
 from preprocessing.document import Document
 from preprocessing.mappers._runs import removed_lines
 from preprocessing.step import Mapper
-from preprocessing.text import page_lines
-from preprocessing.text.page_lines import Evidence, PageLine, PageWords
+from preprocessing.text.page_evidence import MAXIMUM_LENGTH, Evidence, PageLine
+from preprocessing.text.page_lines import PageWords, classify
+from preprocessing.text.page_notices import notices
 from preprocessing.text.word_lists import own_list, word_list_problems
 
 
@@ -59,16 +60,12 @@ class LinesMapper(Mapper):
 
     def _candidates(self, text: str, lines: list[str]) -> list[PageLine | None]:
         """What each line may be."""
-        longest, words = page_lines.MAXIMUM_LENGTH, self._words
+        longest, words = MAXIMUM_LENGTH, self._words
         found = [
-            page_lines.classify(line, words) if line and len(line) <= longest and "。" not in line else None
-            for line in lines
+            classify(line, words) if line and len(line) <= longest and "。" not in line else None for line in lines
         ]
-        if page_lines.may_have_notices(text, words):
-            for place, line in enumerate(lines):
-                known = found[place]
-                if (known is None or known.evidence < Evidence.STRONG) and (
-                    notice := page_lines.notice_of(line, words)
-                ):
-                    found[place] = notice
+        for place, notice in notices(text, lines, words.notice_signs, words.notices):
+            known = found[place]
+            if known is None or known.evidence < Evidence.STRONG:
+                found[place] = notice
         return found

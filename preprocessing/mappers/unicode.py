@@ -2,9 +2,11 @@
 punctuation mean something in Japanese text.
 """
 
+import html
 import re
 import unicodedata
 from collections import Counter
+from html.entities import html5
 
 from preprocessing.document import Document
 from preprocessing.step import Mapper
@@ -29,16 +31,20 @@ _COMBINING = {"\u309b": "\u3099", "\uff9e": "\u3099", "\u309c": "\u309a", "\uff9
 _HALF_WIDTH = re.compile("[\uff61-\uff9d][\uff9e\uff9f]?|[\uff9e\uff9f]")
 _FULL_WIDTH_ALPHANUMERICS = re.compile("[０-９Ａ-Ｚａ-ｚ]+")
 _TO_ASCII = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B)}
+# Only whole ones: without a semicolon, &copy and &para are also parts of addresses.
+_ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _SPACING = {"\u3099": "\u309b", "\u309a": "\u309c"}
 
 
 class UnicodeMapper(Mapper):
     """Line ends become \\n; controls, zero-width, direction and private-use characters go; か゛ becomes が.
 
-    Tallies `private_use` (old phone emoji and user-defined characters have no public meaning), and
+    Tallies `html_entities`, `private_use` (old phone emoji and user-defined characters have no public meaning), and
     `sentencepiece_space`: U+2581 ▁, which SentencePiece writes for a space and cannot give back, becomes _.
     """
 
+    html_entities: bool = False
+    """&amp; becomes &, &#12354; あ: once, so that &amp;lt; is &lt;. Unknown names and those without ; stay."""
     nfkc: bool = False
     """Also apply NFKC: ① becomes 1, ㈱ (株), full-width letters and punctuation ASCII, U+3000 a space."""
     half_width_alphanumerics: bool = False
@@ -48,6 +54,8 @@ class UnicodeMapper(Mapper):
 
     def map(self, document: Document, tally: Counter[str]) -> str:
         text = document.text
+        if self.html_entities and "&" in text and ";" in text:
+            text = _ENTITY.sub(lambda match: _unescaped(match[0], tally), text)
         if _SUSPECT.search(text):
             text = _SPECIAL.sub(lambda match: _replacement(match[0], tally), text)
             if self.full_width_katakana or self.nfkc:
@@ -60,6 +68,15 @@ class UnicodeMapper(Mapper):
             parts = re.split("([\u309b\u309c])", text)
             text = "".join(part if part in "\u309b\u309c" else unicodedata.normalize("NFKC", part) for part in parts)
         return text
+
+
+def _unescaped(entity: str, tally: Counter[str]) -> str:
+    """What the entity stands for; one that stands for no character stays."""
+    found = html.unescape(entity) if entity[1] == "#" else html5.get(entity[1:], entity)
+    if found == entity or found in ("", "\ufffd"):
+        return entity
+    tally["html_entities"] += 1
+    return found
 
 
 def _replacement(found: str, tally: Counter[str]) -> str:

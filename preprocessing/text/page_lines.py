@@ -7,42 +7,15 @@ stands decides (`preprocessing.mappers.lines`).
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from enum import IntEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from statistics import median_low
 from typing import NamedTuple
 
+from preprocessing.text.page_evidence import MAXIMUM_LENGTH, Evidence, PageLine, page_line
+from preprocessing.text.page_notices import footer
 from preprocessing.text.word_lists import own_list, read_words
 
-MAXIMUM_LENGTH = 200
-"""Characters of the longest line that is looked at."""
 _SENTENCE_MARKS = "。！？!?"
-
-
-class Evidence(IntEnum):
-    """How sure a line is boilerplate."""
-
-    WEAK = 1
-    """One menu word, or a bare date: only inside or beside other boilerplate."""
-    SHAPE = 2
-    """Separators and nothing else: not beside another such line, for that is a table."""
-    EDGE = 3
-    """At the head or tail of a text, or beside other boilerplate."""
-    STRONG = 4
-    """Wherever it stands."""
-
-
-class PageLine(NamedTuple):
-    """A line that may be boilerplate."""
-
-    kind: str
-    evidence: Evidence
-
-
-@cache
-def _line(kind: str, evidence: Evidence) -> PageLine:
-    """One object for all lines alike: hostile texts have millions."""
-    return PageLine(kind, evidence)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -72,7 +45,6 @@ _DIGIT = re.compile("[0-9０-９]")
 _LONGEST_SEGMENT, _MEDIAN_SEGMENT, _HIRAGANA_SHARE = 24, 12, 0.35
 _LONGEST_LIKE_MENU = 14
 _LONGEST_COMMAND = 24
-_LONGEST_SURE_NOTICE = 60
 
 # ---- dates, counters, pages, tags (on NFKC text in lower case) ------------------------------------------------------
 
@@ -105,7 +77,7 @@ _TURN = (
     r"|前へ|次へ|前に戻る|次に進む"
     r"|prev(?:ious)?(?: post| page)?|next(?: post| page)?|(?:older|newer)(?: posts| entries)?"
 )
-_TURN_SIGNS = ("前", "次", "先", "新", "古い", "prev", "next", "older", "newer", "...", "…")
+_TURN_SIGN = re.compile(r"[前次先新…]|古い|prev|next|older|newer|\.\.\.")
 _TURN_PAGE = re.compile(_TURN)
 _PAGES_LEFT = re.compile(
     r"\d+|最初|最後|first|last|先頭|末尾|ページ|page|(?:記事|日記|ブログ)?一覧(?:へ|に)?(?:戻る)?|トップ(?:へ|に)?(?:戻る)?|ホーム|home|top"
@@ -144,21 +116,6 @@ _BUTTON = re.compile(
     r"|.{1,12}で(?:シェア|共有|送る|フォロー|ツイート|つぶやく|教える)(?:する)?"
 )
 
-# ---- footers and notices ---------------------------------------------------------------------------------------------
-
-_FOOTER = re.compile(
-    r"©|\(c\)\s?(?:copyright|(?:19|20)\d\d|[a-z]{3}|\S*(?:会社|社|委員会|大学|協会))|copyright\s?(?:©|\(c\)|(?:19"
-    r"|20)\d\d|by\b|:)|^copyrights?\b"
-    r"|all\s?rights?\s?reserved|some rights reserved|powered by [a-z]|(?:designed|created"
-    r"|produced) by [a-z]|theme by [a-z]|creative commons|proudly powered"
-)
-_FOOTER_SIGNS = ("©", "(c)", "right", " by ", "powered", "commons")
-_FORBIDDEN = re.compile(
-    "無断(?:での?)?(?:転載|複製|使用|転用|引用|コピー|掲載|利用|リンク)[^。]{0,24}(?:禁|お断り|断り|ご遠慮|できません)|禁無断(?:転載|複製)|(?:転載|複製"
-    "|複写)(?:は|を)?(?:一切|固く)?(?:禁止|禁じ|お断り)|無断転載(?:禁止|不可|厳禁)|著作権は[^。]{1,30}(?:に?帰属|に?属し|にあります|が(?:有|所有|保有))"
-)
-_RUN_BY = re.compile(r"(?:運営|運営会社|運営者|発行元?|制作|企画・?制作|サイト管理者?)\s?:\s?\S")
-
 
 class PageWords(NamedTuple):
     """Word lists and lists of regular expressions that decide what belongs to a page."""
@@ -194,7 +151,7 @@ class PageWords(NamedTuple):
 
 
 def classify(line: str, words: PageWords) -> PageLine | None:
-    """What `line` is if it may be boilerplate; lines with sentence marks are left to `notice_of`."""
+    """What `line` is if it may be boilerplate; lines with sentence marks are left to `page_notices`."""
     line = line.strip()
     if not line or len(line) > MAXIMUM_LENGTH or "。" in line or (line[0] == "「" and line[-1] == "」"):
         return None
@@ -203,7 +160,7 @@ def classify(line: str, words: PageWords) -> PageLine | None:
     if not _GATE.search(line):
         return _single(_key(line), words)
     folded = " ".join(unicodedata.normalize("NFKC", line).lower().split())
-    for rule in (_footer, _dated, _pages, _tags):
+    for rule in (footer, _dated, _pages, _tags):
         if found := rule(folded):
             return found
     if "、" in line:
@@ -215,46 +172,17 @@ def classify(line: str, words: PageWords) -> PageLine | None:
     return _shares(line, words) or _menu(line, words) or _single(_key(line), words)
 
 
-def may_have_notices(text: str, words: PageWords) -> bool:
-    """Whether `notice_of` can find anything in any line of `text`."""
-    return words.notice_signs.search(text) is not None
-
-
-def notice_of(line: str, words: PageWords) -> PageLine | None:
-    """What `line` is if it says something about the page: sentences are allowed."""
-    if not line or len(line) > MAXIMUM_LENGTH or not words.notice_signs.search(line):
-        return None
-    folded = line.strip().lower()
-    if forbids_copying(folded):
-        return _line("footer", Evidence.STRONG)
-    if not words.notices.search(folded):
-        return None
-    return _line("notice", Evidence.STRONG if len(folded) <= _LONGEST_SURE_NOTICE else Evidence.EDGE)
-
-
-def forbids_copying(line: str) -> bool:
-    """Whether the line is a footer in words: 無断転載を禁じます."""
-    return len(line) <= MAXIMUM_LENGTH // 2 and _FORBIDDEN.search(line) is not None
-
-
 def _command(key: str, words: PageWords) -> PageLine | None:
     """What readers may press, and the titles of blocks beside the text."""
     if words.commands.fullmatch(key):
-        return _line("notice", Evidence.STRONG)
-    return _line("notice", Evidence.EDGE) if words.block_titles.fullmatch(key) else None
+        return page_line("notice", Evidence.STRONG)
+    return page_line("notice", Evidence.EDGE) if words.block_titles.fullmatch(key) else None
 
 
 def _single(key: str, words: PageWords) -> PageLine | None:
     if key in words.share and key not in words.navigation:
-        return _line("share", Evidence.WEAK)
-    return _line("menu", Evidence.WEAK) if key in words.navigation else None
-
-
-def _footer(folded: str) -> PageLine | None:
-    signed = any(sign in folded for sign in _FOOTER_SIGNS)
-    if signed and len(folded) <= MAXIMUM_LENGTH * 3 // 4 and _FOOTER.search(folded):
-        return _line("footer", Evidence.STRONG)
-    return _line("footer", Evidence.EDGE) if len(folded) <= 40 and _RUN_BY.match(folded) else None
+        return page_line("share", Evidence.WEAK)
+    return page_line("menu", Evidence.WEAK) if key in words.navigation else None
 
 
 def _dated(folded: str) -> PageLine | None:
@@ -273,10 +201,10 @@ def _dated(folded: str) -> PageLine | None:
     if _FILLING.sub("", left):
         return None
     if not dates:
-        return _line("counter", Evidence.STRONG)
+        return page_line("counter", Evidence.STRONG)
     if sure or counters:
-        return _line("date", Evidence.STRONG)
-    return _line("date", Evidence.EDGE if times or labels or sections else Evidence.WEAK)
+        return page_line("date", Evidence.STRONG)
+    return page_line("date", Evidence.EDGE if times or labels or sections else Evidence.WEAK)
 
 
 def _pages(folded: str) -> PageLine | None:
@@ -285,8 +213,10 @@ def _pages(folded: str) -> PageLine | None:
         and _HITS.fullmatch(folded)
         and ("中" in folded or "表示" in folded or "/" in folded or "検索" in folded or "of" in folded)
     ):
-        return _line("pagination", Evidence.STRONG)
-    if not any(sign in folded for sign in _TURN_SIGNS):
+        # 3-1/4 may be a score, a date or a number of parts.
+        named = any(sign in folded for sign in ("件", "ページ", "page", "表示", "検索"))
+        return page_line("pagination", Evidence.STRONG if named else Evidence.EDGE)
+    if not _TURN_SIGN.search(folded):
         return None
     left, turns = _TURN_PAGE.subn(" ", folded)
     numbered = _PAGE_NUMBERS.search(left)
@@ -295,25 +225,25 @@ def _pages(folded: str) -> PageLine | None:
     if _FILLING.sub("", _PAGES_LEFT.sub(" ", left)):
         return None
     sure = turns > 1 or numbered or len(_FILLING.sub("", left)) > 0
-    return _line("pagination", Evidence.STRONG if sure else Evidence.EDGE)
+    return page_line("pagination", Evidence.STRONG if sure else Evidence.EDGE)
 
 
 def _tags(folded: str) -> PageLine | None:
     if len(folded) <= MAXIMUM_LENGTH // 2 and _TAGS.match(folded):
-        return _line("tags", Evidence.STRONG)
+        return page_line("tags", Evidence.STRONG)
     if _MAYBE_TAGS.match(folded) and len(folded) <= MAXIMUM_LENGTH // 2:
-        return _line("tags", Evidence.EDGE)
+        return page_line("tags", Evidence.EDGE)
     if _MONTH.fullmatch(folded):
-        return _line("tags", Evidence.WEAK)
+        return page_line("tags", Evidence.WEAK)
     if folded.count("(") < 2:
         return None
     left, counted = _COUNTED.subn(" ", folded)
     if counted >= 2:
         rest = _FILLING.sub("", left)
         if rest and _LIST_HEAD.fullmatch(rest):
-            return _line("tags", Evidence.STRONG)
+            return page_line("tags", Evidence.STRONG)
         if not rest and counted >= 4:
-            return _line("tags", Evidence.EDGE)
+            return page_line("tags", Evidence.EDGE)
     return None
 
 
@@ -332,8 +262,10 @@ def _shares(line: str, words: PageWords) -> PageLine | None:
     if not names:
         return None
     if len(names) > 1:
-        return _line("share", Evidence.STRONG)
-    return _line("share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK)
+        return page_line("share", Evidence.STRONG)
+    return page_line(
+        "share", Evidence.EDGE if len(pieces) > 1 and names[0] not in ("x", "登録", "投稿") else Evidence.WEAK
+    )
 
 
 def _is_button(key: str, words: PageWords) -> bool:
@@ -350,32 +282,33 @@ def _menu(line: str, words: PageWords) -> PageLine | None:
     hits = sum(_is_menu_word(key, words) for key in keys)
     trail = number > 1 and bool(_ONLY_BREADCRUMB.search(line))
     if keys and keys[0] in _HOME and number > 1 and (trail or (number > 2 and ("/" in line or "／" in line))):
-        return _line("breadcrumb", Evidence.STRONG)
+        return page_line("breadcrumb", Evidence.STRONG)
     kind = "breadcrumb" if trail else "menu"
     if number >= 3:
         if hits >= 2 and 2 * hits >= number:
-            return _line(kind, Evidence.STRONG)
+            return page_line(kind, Evidence.STRONG)
         if _has_shape(segments):
             # Verses and tables are also divided by spaces, and their words may look like those of menus.
             if sure or (hits and not _ONLY_SPACES.fullmatch("".join(_SEPARATOR.findall(line)))):
-                return _line(kind, Evidence.EDGE)
+                return page_line(kind, Evidence.EDGE)
             if trail and all(len(key) > 1 for key in keys) and "→" not in line and "⇒" not in line:
-                return _line(kind, Evidence.EDGE)
+                return page_line(kind, Evidence.EDGE)
             if ("|" in line or "｜" in line) and not line.startswith(("|", "｜")):
-                return _line(kind, Evidence.SHAPE)
+                return page_line(kind, Evidence.SHAPE)
     elif number == 2 and all(key in words.navigation for key in keys):
-        return _line(kind, Evidence.EDGE)
+        return page_line(kind, Evidence.EDGE)
     loose = _keys(_LOOSE.split(line.strip(_AROUND)))
     if len(loose) < 2 or len(loose) == number:
         return None
     hits = sum(_is_menu_word(key, words) for key in loose)
     if len(loose) >= 3 and 5 * hits >= 3 * len(loose):
-        return _line("menu", Evidence.STRONG)
+        return page_line("menu", Evidence.STRONG)
     if len(loose) == 2 and all(key in words.navigation for key in loose):
-        return _line("menu", Evidence.EDGE)
+        return page_line("menu", Evidence.EDGE)
     return None
 
 
+@lru_cache(maxsize=1 << 14)
 def _key(segment: str) -> str:
     """The word of a segment: without its count and the marks around it."""
     segment = segment.strip()

@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from raw import document
 
 from preprocessing import presets
 from preprocessing.config import SourceConfig
-from preprocessing.step import Filter
+from preprocessing.step import Filter, Mapper
 
 FOLDER = Path(presets.__file__).parent
 PROSE = """\
@@ -56,3 +57,36 @@ def test_web_drops_what_is_no_prose():
     assert dropped("This page is written in English. " * 30)
     assert dropped("あなたに幸運が訪れます。" * 60)
     assert not dropped(PROSE)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web", "電話<phone>、<mail>、<postal_code>"),
+        ("wiki", "電話<phone>、<mail>、<postal_code>"),
+        ("docs", "電話<phone>、<mail>、<postal_code>"),
+        ("tweets", "電話<phone>、<mail>、<postal_code>"),
+        ("fineweb2-ja", "電話090-1234-5678、<mail>、〒100-0001"),
+        ("hojichar", "電話<phone>、<mail>、〒100-0001"),
+        ("books", "電話090-1234-5678、taro@example.com、〒100-0001"),
+        ("swallow", "電話090-1234-5678、taro@example.com、〒100-0001"),
+    ],
+)
+def test_what_each_preset_masks(name, expected):
+    item = document("電話090-1234-5678、taro@example.com、〒100-0001")
+    for step in source(name).build_steps():
+        if isinstance(step, Mapper):
+            item.text = step.map(item, Counter())
+    assert item.text == expected
+
+
+def test_web_drops_foreign_pages_before_it_reads_their_lines():
+    types = [step["type"] for step in source("web").steps]
+    assert types.index("script") < min(types.index(name) for name in ("unicode", "lines", "personal_data"))
+    checked = {"characters", "length", "swallow"} & set(types)
+    assert checked == {"swallow"}
+
+
+def test_published_mappers_of_swallow_are_as_published():
+    mappers = [step for step in source("swallow").steps if step["type"] in ("swallow_footer", "kutoten")]
+    assert [step.get("published") for step in mappers] == [True, True]

@@ -43,7 +43,7 @@ def test_several_lists_are_judged_each_by_itself(path):
     assert reason(text, [path, "ads"], maximum_hits=2) is None
     assert reason(text + "、在庫あり", [path, "ads"], maximum_hits=2) == "ads"
     assert reason(text + "、禁句", [path, "ads"], maximum_hits=2) == "mine"
-    assert WordsFilter(of=(path, "ads"), maximum_hits=2).files() == (path,)
+    assert WordsFilter(of=(path, "ads"), maximum_hits=2).files() == (path, own_list("ads"))
     assert WordsFilter(of=("ads", "ads"), maximum_hits=2).problems() == ["of: two lists are named ads"]
     assert WordsFilter(of=(), maximum_hits=2).problems() == ["of: name at least one list"]
 
@@ -63,9 +63,9 @@ def test_problems(path, tmp_path):
     assert "utf-8" in WordsFilter(of=str(tmp_path / "sjis.txt"), maximum_hits=1).problems()[0]
 
 
-def test_the_users_file_belongs_to_the_plan(path):
+def test_every_list_belongs_to_the_plan(path):
     assert WordsFilter(of=path, maximum_hits=1).files() == (path,)
-    assert WordsFilter(of="ads", maximum_hits=1).files() == ()
+    assert WordsFilter(of="ads", maximum_hits=1).files() == (own_list("ads"),)
 
 
 @pytest.mark.parametrize("name", ["ads", "adult", "discrimination", "violence"])

@@ -257,6 +257,27 @@ TEXT = [
     "登録",
 ]
 
+ABOUT_PAGES = [
+    "会員登録が必要だと彼は言った。",
+    "他人の文章の無断転載は著作権法で禁止されている。",
+    "新聞記事の著作権は新聞社に帰属すると判示した。",
+    "この博物館では作品の無断での撮影や無断転載は固く禁じられていたという。",
+    "ブラウザのCookieを削除する方法を順に見ていく。",
+    "窓口には「会員登録してください。」と書いた紙があった。",
+]
+"""Sentences that speak of pages, and not to their readers."""
+ABOUT_PAGES_POLITELY = [
+    "JavaScriptを有効にする方法を説明します。",
+    "ログインするとトップページが表示されます。",
+    "ページトップへ戻るボタンの実装を解説します。",
+    "お使いのブラウザがJavaScriptに対応していない場合の処理を書く。",
+    "C was designed by Dennis Ritchie",
+    "この曲は Music produced by Nakata Yasutaka と記されていた",
+    "3-1/4",
+    "10-20/30",
+]
+NO_SIGNS = ["© の記号は著作権を表す", "all rights reserved とは何か"]
+
 
 def mapped(lines: list[str], tally: Counter[str] | None = None, **fields: object) -> list[str]:
     mapper = LinesMapper(**fields)  # type: ignore[arg-type]
@@ -286,6 +307,31 @@ def test_weaker_evidence_counts_at_the_edges_and_beside_other_boilerplate(line):
     assert mapped([*PROSE[:16], line, *PROSE[16:]], edge_lines=17) == PROSE
     if "|" not in line or "新着情報" in line or "会社概要" in line:
         assert mapped([*PROSE[:20], line, "", "続きを読む", *PROSE[20:]]) == [*PROSE[:20], "", *PROSE[20:]]
+
+
+@pytest.mark.parametrize("line", ABOUT_PAGES + ABOUT_PAGES_POLITELY + NO_SIGNS)
+def test_sentences_about_pages_stay_in_the_text(line):
+    lines = [*PROSE[:20], line, *PROSE[20:]]
+    assert mapped(lines) == lines
+    if line not in ABOUT_PAGES_POLITELY:
+        assert mapped([line, *PROSE]) == [line, *PROSE]
+        assert mapped([*PROSE, line]) == [*PROSE, line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "このサイトの写真の無断転載はご遠慮ください。",
+        "記事、写真、図表などの無断での転載、複製、改変を禁じます。",
+        "無断転載を禁ずる。",
+        "ログインしてください。",
+        "コメントの投稿にはログインしてください！",
+        "Site designed by Asahi",
+        "» powered by Asahi Blog",
+    ],
+)
+def test_notices_to_the_reader_go_everywhere(line):
+    assert mapped([*PROSE[:20], line, *PROSE[20:]]) == PROSE
 
 
 @pytest.mark.parametrize("line", TEXT)

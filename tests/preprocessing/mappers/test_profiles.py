@@ -32,3 +32,8 @@ def normalised(profile: str, text: str) -> str:
 )
 def test_profiles(profile, expected):
     assert normalised(profile, TEXT) == expected
+
+
+def test_entities_of_web_pages_are_read():
+    assert normalised("web", "A&nbsp;&amp;&quot;か") == 'A\u00a0&"か'
+    assert normalised("wiki", "&amp;") == "&amp;"

@@ -41,6 +41,30 @@ def test_full_width_letters_and_digits():
     assert mapped(text) == "（Ａｂ１２，３．４）！ガ＠："
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A&nbsp;&amp;&quot;B&quot;", 'A\u00a0&"B"'),
+        ("&#12354;&#x3044;&#X3046;", "あいう"),
+        ("&amp;lt;br&amp;gt;", "&lt;br&gt;"),
+        ("&hellip;&copy;&yen;100", "…©¥100"),
+        ("?a=1&copy=2&para;", "?a=1&copy=2¶"),
+        ("&unknown; &#0; &#xD800; &#9999999; & ; &;", "&unknown; &#0; &#xD800; &#9999999; & ; &;"),
+        ("&#x200B;&#57404;&#13;&#10;か&#x3099;", "\nが"),
+        ("AT&T; R&D", "AT&T; R&D"),
+    ],
+)
+def test_entities_are_read_once(text, expected):
+    assert mapped(text, html_entities=True) == expected
+    assert mapped("&amp;") == "&amp;"
+
+
+def test_entities_are_tallied():
+    tally: Counter[str] = Counter()
+    UnicodeMapper(html_entities=True).map(document("&lt;&nosuch;&#x3042;&#xE000;"), tally)
+    assert tally == {"html_entities": 3, "private_use": 1}
+
+
 def test_half_width_katakana_may_stay():
     assert mapped("ｶﾞｷﾞ､", full_width_katakana=False) == "ｶﾞｷﾞ､"
 
