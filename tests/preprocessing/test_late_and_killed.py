@@ -106,7 +106,7 @@ def late(monkeypatch):
 PLACES = [
     ("clean", ("clean_unit", "__init__"), DocumentWriter, False),
     ("clean", ("clean_unit", "__exit__"), DocumentWriter, True),
-    ("deduplicate", ("select", "read_batches"), select, True),
+    ("deduplicate", ("select", "exact_duplicates"), select, True),
     ("deduplicate", ("select", "documents_file"), select, False),
 ]
 
@@ -128,6 +128,7 @@ def test_a_kill_between_any_two_changes_loses_nothing(tmp_path, raw, tokenizer, 
     """The folder as it was before every output, mark and removal of the tasks is copied, and the copy continued."""
     output = tmp_path / "out"
     large = {"unit_bytes": 12_000, "documents_file_bytes": 1 << 20, "keep_documents": False}
+    large |= {"validation_fraction": 0.0, "deduplicate": {"lines": None, "paragraphs": None, "near": None}}
     copies = []
 
     def copied_before(function, place):

@@ -216,7 +216,7 @@ def test_another_ratio_that_would_divide_an_archive_otherwise_is_refused(tmp_pat
     (tmp_path / "out" / "marks" / "plan.json").write_bytes(plan.to_json())
     record_config(wanted, tmp_path / "out")
     assert len(plan.units) < len(plan_of(wanted.model_copy(update={"max_decompression_ratio": 1e6})).units)
-    with pytest.raises(UserError, match="divided into other units of work than before.*max_decompression_ratio"):
+    with pytest.raises(UserError, match=r"divided into other units of work than before.*max_decompression_ratio"):
         run(wanted.model_copy(update={"max_decompression_ratio": 1e6}))
 
 

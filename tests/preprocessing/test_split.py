@@ -155,7 +155,7 @@ class FailingDisk(io.FileIO):
 def test_a_disk_that_fails_later_keeps_what_stood_before(tmp_path, monkeypatch):
     class FailsLater(io.FileIO):
         def read(self, size=-1):
-            if self.tell() > 15_000:
+            if self.tell() > 150_000:
                 raise OSError(errno.EIO, "Input/output error")
             return super().read(min(size, 8192))
 
