@@ -147,7 +147,9 @@ def test_a_full_disk_is_not_taken_for_a_damaged_input(tmp_path, monkeypatch):
 def test_what_an_earlier_attempt_left_is_removed(tmp_path):
     (tmp_path / "a.txt").write_text("一")
     stale = [
+        "documents/web/train-00000-000.jsonl.zst",
         "documents/web/train-00000-007.jsonl.zst",
+        "samples/web-00000.json.zst",
         "rejects/web-00000.jsonl",
     ]
     others = ["documents/web/train-00001-000.jsonl.zst", "rejects/web2-00000.jsonl", "rejects/my-web-00000.jsonl"]

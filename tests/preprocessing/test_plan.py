@@ -1,4 +1,5 @@
 import os
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from raw import COMPRESS, tar
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.plan import Large, Plan, Planner, find_files
+from preprocessing.plan import Large, Plan, Planner, fetched_units, find_files
 from preprocessing.streams import DamagedFile
 
 
@@ -184,3 +185,50 @@ def test_a_file_that_cannot_be_read_is_left_to_its_unit_if_wanted(folder):
         ("deep/c.txt", "plain"),
     ]
     assert [piece.name for unit in planner(100).units(files) for piece in unit.pieces][2] == "c.txt"
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
+    for name in ("data[1].jsonl", "data1.jsonl"):
+        (tmp_path / name).write_text("text")
+    assert [file.name for file in found(tmp_path / "data[1].jsonl")] == ["data[1].jsonl"]
+    assert [file.name for file in found(tmp_path / "data[0-9].jsonl")] == ["data1.jsonl"]
+
+
+def test_folders_that_link_to_themselves_and_each_other_are_read_once(tmp_path):
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.txt").write_text(folder)
+        for link in ("all", "again"):
+            (tmp_path / folder / link).symlink_to(tmp_path)
+    assert [file.name for file in found(tmp_path)] == ["a/a.txt", "b/b.txt", "c/c.txt"]
+
+
+def test_files_that_would_be_divided_otherwise_are_refused(folder):
+    def plan(unit_bytes, large=()):
+        return Plan({"web": found(folder)}, {}, list(large), planner(unit_bytes, "line").units(found(folder)))
+
+    assert plan(4).changes(plan(4)) == []
+    (problem,) = plan(4).changes(plan(100))
+    assert "other units of work" in problem
+    (problem,) = plan(4).changes(plan(4, [Large("web", 0, "a.xz", "a.xz", 7)]))
+    assert "other units of work" in problem
+
+
+def test_inputs_may_be_moved(folder, tmp_path_factory):
+    moved = tmp_path_factory.mktemp("moved") / "raw"
+    shutil.copytree(folder, moved)
+    plans = [Plan({"web": found(place)}, {}, [], planner(4, "line").units(found(place))) for place in (folder, moved)]
+    assert plans[0].changes(plans[1]) == []
+
+
+def test_parts_that_a_reader_fetches_may_not_change():
+    def plan(count):
+        parts = [f"train-{index:05d}-of-{count:05d}" for index in range(count)]
+        return Plan({}, {}, [], fetched_units("web", parts))
+
+    assert plan(2).changes(plan(2)) == []
+    assert plan(1).changes(plan(2)) == [
+        "sources.web: train-00000-of-00001 is gone",
+        "sources.web: train-00000-of-00002 was added",
+        "sources.web: train-00001-of-00002 was added",
+    ]

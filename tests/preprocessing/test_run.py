@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from raw import COMPRESS, cleaned, config, contents
+from raw import COMPRESS, cleaned, config, contents, tar
 from small_tokenizer import texts
 
 from jp_llm.config.build import build
@@ -22,6 +22,8 @@ from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.shards.reader import ShardReader
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.config import CorpusConfig, CorpusTokenizerConfig
+from preprocessing.inputs import plan_of
+from preprocessing.output_folder import record_config
 from preprocessing.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,6 +199,25 @@ def test_inputs_that_changed_on_the_way_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("一番目の文書\n")
     run(wanted.model_copy(update={"on_damaged_file": "skip"}))
     assert [record["text"] for record in cleaned(tmp_path / "out")] == ["一番目の文書"]
+
+
+def test_another_ratio_that_would_divide_an_archive_otherwise_is_refused(tmp_path):
+    """The archive ends, for the lower ratio, before its last members."""
+    # Zeros, which expand beyond any ratio: 64 MiB are free.
+    members = {f"{number}.txt": f"{number}番目の文書".encode() * 20 for number in range(60)}
+    members |= {"zeros.txt": bytes(80 << 20)} | {f"z{number}.txt": b"text" * 200 for number in range(60)}
+    (tmp_path / "a.tar").write_bytes(COMPRESS["zstd"](tar(members)))
+    changes = {"reader": {"type": "text"}, "files": ["[0-9z][0-9]*.txt"], "unit_bytes": 5_000}
+    wanted = config(
+        tmp_path / "out", [tmp_path / "a.tar"], on_damaged_file="skip", max_decompression_ratio=50, **changes
+    )
+    plan = plan_of(wanted)
+    (tmp_path / "out" / "marks").mkdir(parents=True)
+    (tmp_path / "out" / "marks" / "plan.json").write_bytes(plan.to_json())
+    record_config(wanted, tmp_path / "out")
+    assert len(plan.units) < len(plan_of(wanted.model_copy(update={"max_decompression_ratio": 1e6})).units)
+    with pytest.raises(UserError, match=r"divided into other units of work than before.*max_decompression_ratio"):
+        run(wanted.model_copy(update={"max_decompression_ratio": 1e6}))
 
 
 def test_inputs_of_a_finished_stage_may_be_gone(tmp_path, capsys):

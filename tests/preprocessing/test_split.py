@@ -1,3 +1,6 @@
+import errno
+import io
+import json
 import random
 from hashlib import blake2b
 from pathlib import Path
@@ -103,3 +106,75 @@ def test_an_empty_file_has_no_chunks(tmp_path):
     result, chunks = split(tmp_path, COMPRESS["xz"](b""), 100)
     assert (result["chunks"], chunks) == ([], [])
     assert not list(Path(tmp_path / "out").rglob("*.zst"))
+
+
+@pytest.mark.parametrize("damage", ["bytes", "disk", "gone"])
+def test_a_file_damaged_before_its_first_record_is_counted(tmp_path, monkeypatch, damage):
+    lines = texts()
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    packed = bytearray(COMPRESS["gzip"]("\n".join(texts(seed=1)).encode()))
+    if damage == "bytes":
+        packed[10:60] = bytes(255 - byte for byte in packed[10:60])
+    (tmp_path / "b.gz").write_bytes(packed)
+    (tmp_path / "c.gz").write_bytes(COMPRESS["gzip"]("\n".join(lines).encode()))
+    wanted = config(
+        tmp_path / "out",
+        [tmp_path / name for name in ("a.txt", "b.gz", "c.gz")],
+        unit_bytes=4000,
+        split_above_bytes=100,
+    )
+    if damage == "disk":
+        original = io.FileIO
+
+        def opened(path):
+            return FailingDisk(path) if path.endswith("b.gz") else original(path)
+
+        monkeypatch.setattr("preprocessing.split.io.FileIO", opened)
+    if damage == "gone":
+        monkeypatch.setattr("preprocessing.run.check_disk", lambda *arguments: (tmp_path / "b.gz").unlink())
+    with pytest.raises(UserError, match=r"split web-00000: .*b\.gz: .*on_damaged_file=skip"):
+        run(wanted)
+    if damage == "gone":
+        (tmp_path / "b.gz").write_bytes(packed)
+    run(wanted.model_copy(update={"on_damaged_file": "skip"}))
+    assert [record["text"] for record in cleaned(tmp_path / "out")] == lines + lines
+    counts = json.loads((tmp_path / "out" / "report.json").read_text())["sources"]["web"]
+    assert counts["rejected"] == {"damaged_file": 1}
+    (rejects,) = (tmp_path / "out" / "rejects").iterdir()
+    assert "b.gz" in rejects.read_text()
+    before = (tmp_path / "out" / "report.json").read_text()
+    run(wanted)
+    assert (tmp_path / "out" / "report.json").read_text() == before
+
+
+class FailingDisk(io.FileIO):
+    def read(self, size=-1):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_disk_that_fails_later_keeps_what_stood_before(tmp_path, monkeypatch):
+    class FailsLater(io.FileIO):
+        def read(self, size=-1):
+            if self.tell() > 150_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(min(size, 8192))
+
+    monkeypatch.setattr("preprocessing.split.io.FileIO", FailsLater)
+    lines = texts(3000)
+    (tmp_path / "a.gz").write_bytes(COMPRESS["gzip"]("\n".join(lines).encode()))
+    changes = {"unit_bytes": 20_000, "split_above_bytes": 100, "on_damaged_file": "skip"}
+    run(config(tmp_path / "out", [tmp_path / "a.gz"], **changes))
+    found = [record["text"] for record in cleaned(tmp_path / "out")]
+    assert 10 < len(found) < 3000
+    assert found[:-1] == lines[: len(found) - 1]
+    (rejects,) = (tmp_path / "out" / "rejects").iterdir()
+    assert rejects.read_text().count("Input/output error") == 1
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_input(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("preprocessing.lazy_file.LazyFile.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        split(tmp_path, COMPRESS["xz"](b"text\n" * 100), 100, on_damaged_file="skip")
