@@ -97,7 +97,7 @@ class _Element:
         remove_leftovers(self._folder)
 
     def _perform(self, stage: Stage, isolated: bool) -> list[dict[str, Any]]:
-        stage = limited(stage, self._config, isolated)
+        stage = limited(stage, self._config)
         tasks = SharedTasks(stage, self._claims, check=self._check)
         if stage.unfinished():
             with atomic_writer(self._stage_file) as file:
