@@ -73,7 +73,8 @@ def save_manifest(
 def _output_hashes(
     config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile], perform: Perform
 ) -> dict[str, str]:
-    names = [file.name for file in documents] if config.keep_documents else []
+    # An earlier run with keep_documents=false may have dropped some.
+    names = [file.name for file in documents if config.keep_documents and (folder / file.name).exists()]
     names += sorted(
         path.relative_to(folder).as_posix()
         for part in ("rejects", "shards", "tokenizer")
