@@ -60,10 +60,10 @@ class Stage:
     tasks: Sequence[Task]
     marks: Path
     """Folder of the completion marks, `<task>.json`: `result` is what the function returned, the rest is its cost."""
-    max_task_seconds: float | None = None
-    """A task that takes longer is stuck, and ends the run unless there is `if_stuck`."""
     if_stuck: Function | None = None
-    """Takes the task's arguments and a problem, and returns the result of a task that is given up."""
+    """Takes the arguments of a task that is stuck and a problem, and returns its result: the run goes on."""
+    max_task_seconds: float | None = None
+    """A task that takes longer is stuck, and ends the run."""
 
     def mark(self, task: Task) -> Path:
         """Completion mark of a task."""
