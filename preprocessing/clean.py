@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer
 from preprocessing.archives import Member, members
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
 from preprocessing.document import Record, Rejected
 from preprocessing.documents import CLEANED, DOCUMENTS, DocumentWriter, split_of
 from preprocessing.hashed_file import HashedFile
+from preprocessing.lazy_file import LazyFile
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import Piece, Unit, selected
 from preprocessing.raw_file import RawFile
@@ -32,8 +32,8 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
     """Read, clean and write the documents of a unit.
 
     Returns:
-        `counts`: its `Counts`; `raw_bytes`: decompressed bytes that were read; `inputs`: what was read of which file,
-        with its hash.
+        `counts`: its `Counts`; `documents`: its files, a `DocumentsFile` each, by split and number; `raw_bytes`:
+        decompressed bytes that were read; `inputs`: what was read of which file, with its hash.
 
     Raises:
         UserError: a file is damaged and `on_damaged_file` is `stop`.
@@ -44,22 +44,37 @@ def clean_unit(config: CorpusConfig, unit: Unit) -> dict[str, Any]:
     source = config.sources[unit.source]
     steps = source.build_steps()
     counts, samples = Counts(), Samples(steps)
-    with ExitStack() as stack:
-        stack.enter_context(_leftovers_removed(folder, output, unit))
-        writer = stack.enter_context(
-            DocumentWriter(folder / output / unit.source, unit.index, config.documents_file_bytes)
-        )
-        rejects = stack.enter_context(_Rejects(folder / "rejects" / f"{unit.name}.jsonl"))
+    earlier = _files_of(folder, output, unit)
+    with (
+        DocumentWriter(folder, output, unit.source, unit.index, config.documents_file_bytes) as writer,
+        LazyFile(_rejects_path(folder, unit)) as rejects,
+    ):
+
+        def reject(record: Rejected) -> None:
+            rejects.write(orjson.dumps(asdict(record), option=orjson.OPT_APPEND_NEWLINE))
+
         records = UnitRecords(config, unit, counts)
-        for document in cleaned(records.read(source.build_reader()), steps, counts, rejects.write, samples):
+        for document in cleaned(records.read(source.build_reader()), steps, counts, reject, samples):
             split = split_of(document.text, config.validation_fraction)
             writer.write(split, document)
             counts.documents_out[split] += 1
             counts.characters += len(document.text)
             counts.bytes += len(document.text.encode())
-    samples.save(folder / SAMPLES / f"{unit.name}.json.zst")
+    written = {folder / file.name for file in writer.files}
+    if rejects.exists:
+        written.add(rejects.path)
+    if samples.save(_samples_path(folder, unit)):
+        written.add(_samples_path(folder, unit))
+    # Of an earlier attempt at this unit. By name: a second worker at the same unit writes the same names.
+    for path in earlier - written:
+        path.unlink(missing_ok=True)
     counts.cpu_seconds = time.process_time() - started
-    return {"counts": counts.to_json(), "raw_bytes": records.raw_bytes, "inputs": records.inputs}
+    return {
+        "counts": counts.to_json(),
+        "documents": [asdict(file) for file in writer.files],
+        "raw_bytes": records.raw_bytes,
+        "inputs": records.inputs,
+    }
 
 
 class UnitRecords:
@@ -84,7 +99,8 @@ class UnitRecords:
     def read(self, reader: Reader) -> Iterator[Record]:
         """All records in order, the damage of a file as one of them."""
         for piece in self._unit.pieces:
-            yield from self._guarded(self._read_piece(reader, piece), piece.path, None)
+            if piece.end != piece.start:
+                yield from self._guarded(self._read_piece(reader, piece), piece.path, None)
             if piece.damage:
                 yield from self._guarded(
                     _raised(DamagedFile(piece.path, piece.damage, piece.end or 0)), piece.path, None
@@ -181,38 +197,16 @@ def _raised(error: Exception) -> Iterator[Record]:
     yield
 
 
-class _Rejects:
-    """`rejects/<unit>.jsonl`, which exists only if there is something in it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stack = ExitStack()
-        self._file: Any = None
-
-    def __enter__(self) -> "_Rejects":
-        return self
-
-    def write(self, record: Rejected) -> None:
-        if self._file is None:
-            self._file = self._stack.enter_context(atomic_writer(self._path))
-        self._file.write(orjson.dumps(asdict(record), option=orjson.OPT_APPEND_NEWLINE))
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+def _files_of(folder: Path, output: str, unit: Unit) -> set[Path]:
+    """What is there of a unit's outputs."""
+    documents = (folder / output / unit.source).glob(f"*-{unit.index:05d}-*.jsonl.zst")
+    others = (_rejects_path(folder, unit), _samples_path(folder, unit))
+    return {*documents, *(path for path in others if path.exists())}
 
 
-@contextmanager
-def _leftovers_removed(folder: Path, output: str, unit: Unit) -> Iterator[None]:
-    """Files of an earlier attempt at this unit that the successful one has not replaced.
+def _rejects_path(folder: Path, unit: Unit) -> Path:
+    return folder / "rejects" / f"{unit.name}.jsonl"
 
-    They go last, so that a second worker at the same unit never takes away what the first has finished.
-    """
-    pattern = f"*-{unit.index:05d}-*.jsonl.zst"
-    others = [folder / "rejects" / f"{unit.name}.jsonl", folder / SAMPLES / f"{unit.name}.json.zst"]
-    paths = [*(folder / output / unit.source).glob(pattern), *others]
-    before = {path: path.stat().st_ino for path in paths if path.exists()}
-    yield
-    for path, inode in before.items():
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == inode:
-                path.unlink()
+
+def _samples_path(folder: Path, unit: Unit) -> Path:
+    return folder / SAMPLES / f"{unit.name}.json.zst"

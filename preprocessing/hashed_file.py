@@ -28,7 +28,10 @@ class HashedFile(io.RawIOBase):
 
     def readinto(self, target: Any) -> int:
         wanted = len(target) if self._size is None else min(len(target), self._size - self._position)
-        data = self._file.read(wanted)
+        try:
+            data = self._file.read(wanted)
+        except OSError as error:  # of the disk, here and not where documents are written
+            raise DamagedFile(self._name, error.strerror or str(error), self._position) from error
         if wanted and not data and self._size is not None:
             problem = f"ends {self._size - self._position:,} bytes earlier than when the work was planned"
             raise DamagedFile(self._name, problem, self._position)
@@ -41,7 +44,7 @@ class HashedFile(io.RawIOBase):
         """BLAKE2b (128 bits, hex) of all bytes, also of those that nobody wanted.
 
         Raises:
-            DamagedFile: the file has become shorter.
+            DamagedFile: the file has become shorter, or cannot be read.
         """
         while self.read(_CHUNK_BYTES):
             pass

@@ -47,18 +47,21 @@ def save_manifest(
             read[unit.source, item["file"]].append({key: item[key] for key in item if key != "file"})
     for large, result in zip(plan.large, split, strict=True):
         read[large.source, large.name].append({"blake2b": result["blake2b"]})
+    inputs: dict[str, dict[str, Any]] = {
+        source: {
+            file.name: {"size": file.size, "edges": file.edges, "content": read[source, file.name]} for file in files
+        }
+        for source, files in plan.files.items()
+    }
+    for unit in plan.units:
+        # By name only: what a reader fetches itself has no file that could be hashed.
+        inputs.setdefault(unit.source, {}).update({part: {"fetched": True} for part in unit.fetched})
     write_json(
         folder / MANIFEST_FILE,
         {
             "config": config.fingerprint(),
             "versions": versions(),
-            "inputs": {
-                source: {
-                    file.name: {"size": file.size, "edges": file.edges, "content": read[source, file.name]}
-                    for file in files
-                }
-                for source, files in plan.files.items()
-            },
+            "inputs": inputs,
             "side_files": dict(plan.side_files),
             "outputs": _output_hashes(config, folder, documents, perform),
         },

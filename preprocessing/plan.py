@@ -70,6 +70,11 @@ class Unit:
         """`<source>-<index>`."""
         return f"{self.source}-{self.index:05d}"
 
+    @property
+    def fetched(self) -> list[str]:
+        """Parts that the reader fetches itself."""
+        return [piece.path for piece in self.pieces if piece.fetched]
+
 
 @dataclass(frozen=True)
 class Large:
@@ -118,7 +123,7 @@ def find_files(
     for pattern in paths:
         matches = sorted(_matches(pattern, select))
         if not matches:
-            what = "no file matches" if glob.has_magic(pattern) else "no such file, or nothing to read in this folder"
+            what = "no file matches" if _is_pattern(pattern) else "no such file, or nothing to read in this folder"
             problems.append(f"{pattern}: {what} (looked from {Path.cwd()})")
         for path in matches:
             found.setdefault(os.path.realpath(path), path)
@@ -289,26 +294,52 @@ class Plan:
         return cls(files, value["side_files"], [Large(**item) for item in value["large"]], units)
 
     def changes(self, now: "Plan") -> list[str]:
-        """How the inputs `now` differ from those of this plan: added, gone, changed."""
+        """How the inputs `now` differ from those of this plan: added, gone, changed, divided into other units."""
+        old: dict[tuple[str, str], InputFile | None]
         old = {(source, file.name): replace(file, path="") for source, files in self.files.items() for file in files}
+        new: dict[tuple[str, str], InputFile | None]
         new = {(source, file.name): replace(file, path="") for source, files in now.files.items() for file in files}
+        old |= {(unit.source, part): None for unit in self.units for part in unit.fetched}
+        new |= {(unit.source, part): None for unit in now.units for part in unit.fetched}
         found = [(key, "is gone") for key in old.keys() - new.keys()]
         found += [(key, "was added") for key in new.keys() - old.keys()]
         found += [(key, "has changed") for key in old.keys() & new.keys() if old[key] != new[key]]
         problems = [f"sources.{source}: {name} {what}" for (source, name), what in sorted(found)]
         side = [path for path, digest in self.side_files.items() if now.side_files.get(path, digest) != digest]
-        return problems + [f"{path} has changed" for path in sorted(side)]
+        problems += [f"{path} has changed" for path in sorted(side)]
+        if not problems and (self._work() != now._work()):
+            problems.append(
+                "the same files would be divided into other units of work than before, so that documents would be lost "
+                "or read twice: set max_decompression_ratio and on_damaged_file back"
+            )
+        return problems
+
+    def _work(self) -> tuple[list[Unit], list[Large]]:
+        """All work, wherever the files lie."""
+        units = [
+            replace(unit, pieces=tuple(replace(piece, path="") for piece in unit.pieces), size=0) for unit in self.units
+        ]
+        return units, [replace(large, path="") for large in self.large]
+
+
+def _is_pattern(path: str) -> bool:
+    """A file may be called `data[1].jsonl`."""
+    return glob.has_magic(path) and not os.path.lexists(path)
 
 
 def _matches(pattern: str, select: Sequence[str]) -> Iterator[str]:
-    for path in glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else [pattern]:
+    for path in glob.iglob(pattern, recursive=True) if _is_pattern(pattern) else [pattern]:
         if os.path.isdir(path):
+            seen: set[str] = set()
             for folder, folders, names in os.walk(path, followlinks=True):
-                folders[:] = [name for name in folders if not name.startswith(".")]
+                # Each folder once: two links to a folder above would double the work at every level.
+                real = os.path.realpath(folder)
+                folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
                 inside = os.path.relpath(folder, path)
-                for name in names:
+                for name in () if real in seen else names:
                     if not name.startswith(".") and selected(os.path.normpath(os.path.join(inside, name)), select):
                         yield os.path.join(folder, name)
+                seen.add(real)
         elif os.path.exists(path):
             yield path
 

@@ -8,13 +8,12 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, read_json, write_json
+from jp_llm.runtime.files import atomic_writer, read_json
 from jp_llm.shards.format import dtype_name
 from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest, ShardManifest, TokenizerRecord
 from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE, MODEL_FILE
@@ -22,9 +21,9 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.clean import clean_unit
 from preprocessing.config import STAGES, CorpusConfig, CorpusTokenizerConfig
 from preprocessing.counts import Counts
-from preprocessing.deduplicate.run import deduplicate
+from preprocessing.deduplicate.run import deduplicate, forget_selected
 from preprocessing.disk import check_disk
-from preprocessing.documents import CLEANED, DOCUMENTS, SPLITS, DocumentsFile, find_documents
+from preprocessing.documents import SPLITS, DocumentsFile, has_size, in_split_order
 from preprocessing.encode.tokenize import encode_file
 from preprocessing.encode.train_tokenizer import train
 from preprocessing.execution import local, mpi, slurm_array
@@ -35,7 +34,7 @@ from preprocessing.inputs import check_unchanged, in_order, plan_of
 from preprocessing.manifest import save_manifest
 from preprocessing.plan import Plan, Unit
 from preprocessing.report.write import write_reports
-from preprocessing.split import SPLIT_FOLDER, chunk_units, chunks_are_there, split_file
+from preprocessing.split import SPLIT_FOLDER, chunk_units, lost_chunks, split_file
 from preprocessing.summary import SourceSummary, check_not_empty, table
 
 _TOKENIZER_FOLDER = "tokenizer"
@@ -64,16 +63,20 @@ def make(config: CorpusConfig, folder: Path, perform: Perform) -> None:
     _check_given_tokenizer(config, folder)
     plan, units, split = _planned(config, folder, ready)
     summaries = {source: SourceSummary() for source in config.sources}
-    cleaning = ready(_cleaning(config, folder, units))
+    clean = _cleaning(config, folder, units)
+    if "clean" in config.stages and (again := {task.name for task in clean.unfinished()}):
+        forget_selected(folder, [unit for unit in units if unit.name in again])
+    cleaning = ready(clean)
     for unit, result in zip(units, cleaning, strict=True):
         summaries[unit.source].counts.add(Counts.from_json(result["counts"]))
     shutil.rmtree(folder / SPLIT_FOLDER, ignore_errors=True)  # the chunks are gone, each with the mark of its unit
     check_not_empty(summaries, config.output_dir)
-    documents = _documents(config, folder, CLEANED if config.deduplicate else DOCUMENTS)
+    documents = _documents(config, cleaning)
     if config.deduplicate and last >= STAGES.index("deduplicate"):
-        for file, counts in zip(documents, deduplicate(config, folder, documents, ready), strict=True):
-            summaries[file.source].deduplicated.add(Counts.from_json(counts))
-        documents = _documents(config, folder, DOCUMENTS)
+        selected = deduplicate(config, folder, documents, ready)
+        for file, result in zip(documents, selected, strict=True):
+            summaries[file.source].deduplicated.add(Counts.from_json(result["counts"]))
+        documents = _documents(config, selected)
     if last >= STAGES.index("tokenizer"):
         ready(_making_the_tokenizer(config, folder, documents), isolated=True)
     if last >= STAGES.index("encode"):
@@ -151,10 +154,11 @@ def _splitting(config: CorpusConfig, folder: Path, plan: Plan) -> Stage:
     if tasks and not stage.unfinished():
         results = stage.results()
         cleaning = _cleaning(config, folder, _all_units(config, folder, plan, results))
-        needed = {path for task in cleaning.unfinished() for path in task.removes}
+        needed = {path: cleaning.mark(task) for task in cleaning.unfinished() for path in task.removes}
         for task, result in zip(tasks, results, strict=True):
-            if not chunks_are_there(result, folder, needed):
-                stage.mark(task).unlink()
+            # Others may have used and removed a chunk meanwhile: then its mark is there.
+            if any(not needed[path].exists() for path in lost_chunks(result, folder) if path in needed):
+                stage.mark(task).unlink(missing_ok=True)
     return stage
 
 
@@ -169,12 +173,10 @@ def _all_units(config: CorpusConfig, folder: Path, plan: Plan, split: Sequence[d
     return in_order(units, config.sources)
 
 
-def _documents(config: CorpusConfig, folder: Path, kind: str) -> list[DocumentsFile]:
-    """The files as they were when all were written: one that is lost later must be missed, not forgotten."""
-    path = folder / "marks" / f"{kind}.json"
-    if not path.exists():
-        write_json(path, [asdict(file) for file in find_documents(folder, kind, config.sources)])
-    return [DocumentsFile(**values) for values in read_json(path)]
+def _documents(config: CorpusConfig, results: Iterable[dict[str, Any]]) -> list[DocumentsFile]:
+    """The files that tasks say they wrote, of which none is forgotten because it is lost later."""
+    files = (DocumentsFile(**values) for result in results for values in result["documents"])
+    return in_split_order(files, config.sources)
 
 
 def _forget_lost_shards(folder: Path, encoding: Stage) -> None:
@@ -187,11 +189,12 @@ def _forget_lost_shards(folder: Path, encoding: Stage) -> None:
                 mark.unlink()
 
 
-def _check_documents(folder: Path, files: Iterable[DocumentsFile]) -> None:
+def _check_documents(folder: Path, files: Iterable[DocumentsFile], used: Callable[[DocumentsFile], bool]) -> None:
+    """Those that are needed must be there, unless others have `used` and removed them meanwhile."""
     problems = []
     for file in files:
         path = folder / file.name
-        if not path.is_file() or path.stat().st_size != file.size:
+        if not has_size(path, file.size) and not used(file):
             unit = Path(file.name).name.split("-")[1]
             mark = folder / "marks" / "clean" / f"{file.source}-{unit}.json"
             problems.append(
@@ -227,7 +230,7 @@ def _making_the_tokenizer(config: CorpusConfig, folder: Path, documents: Sequenc
     )
     stage = Stage("tokenizer", make_tokenizer, [task], folder / "marks" / "tokenizer")
     if stage.unfinished():
-        _check_documents(folder, train_files)
+        _check_documents(folder, train_files, lambda file: stage.mark(task).exists())
     return stage
 
 
@@ -246,18 +249,19 @@ def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str)
 
 def _encoding(config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile]) -> Stage:
     numbers: Counter[tuple[str, str]] = Counter()
-    tasks, files = [], {}
+    tasks: dict[str, Task] = {}
     for file in documents:
         index = numbers[file.source, file.split]
         numbers[file.source, file.split] += 1
         shard = folder / "shards" / file.source / f"{file.split}-{index:05d}"
         arguments = (str(folder / file.name), str(folder / _TOKENIZER_FOLDER), str(shard))
         used = () if config.keep_documents else (arguments[0],)
-        tasks.append(Task(f"{file.source}-{file.split}-{index:05d}", arguments, file.size, used))
-        files[tasks[-1].name] = file
-    stage = Stage("encode", encode_documents, tasks, folder / "marks" / "encode")
+        tasks[file.name] = Task(f"{file.source}-{file.split}-{index:05d}", arguments, file.size, used)
+    stage = Stage("encode", encode_documents, list(tasks.values()), folder / "marks" / "encode")
     _forget_lost_shards(folder, stage)
-    _check_documents(folder, [files[task.name] for task in stage.unfinished()])
+    left = {task.name for task in stage.unfinished()}
+    needed = [file for file in documents if tasks[file.name].name in left]
+    _check_documents(folder, needed, lambda file: stage.mark(tasks[file.name]).exists())
     return stage
 
 

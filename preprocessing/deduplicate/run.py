@@ -16,7 +16,8 @@ Every step is a list of tasks with marks. Tables go as soon as the next step has
 decided stay, so that a lost file of documents can be made again.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from preprocessing.deduplicate import clusters, exact, lines, near, report
 from preprocessing.deduplicate.config import DeduplicationConfig
 from preprocessing.deduplicate.pairs import Pairs
 from preprocessing.deduplicate.select import select
-from preprocessing.deduplicate.tables import Workspace, parts_for
-from preprocessing.documents import DocumentsFile
+from preprocessing.deduplicate.tables import FILE_SHIFT, ORDINAL, Workspace, parts_for
+from preprocessing.documents import SPLITS, DocumentsFile
 from preprocessing.executor import Function, Stage, Task
+from preprocessing.plan import Unit
 
-Perform = Callable[[Stage], list[dict[str, Any]]]
 Results = list[dict[str, Any]]
+StageRunner = Callable[[Stage], Results]
+"""Results of a stage, whose unfinished tasks it does."""
 
 
-def deduplicate(config: CorpusConfig, folder: Path, files: Sequence[DocumentsFile], perform: Perform) -> Results:
+def deduplicate(config: CorpusConfig, folder: Path, files: Sequence[DocumentsFile], perform: StageRunner) -> Results:
     """Write `documents/` from the files of `cleaned/`, which are removed one by one, and `deduplication.json`.
 
     Args:
@@ -44,8 +47,8 @@ def deduplicate(config: CorpusConfig, folder: Path, files: Sequence[DocumentsFil
         perform: runs a stage and returns the results of its tasks.
 
     Returns:
-        For each file its `Counts` as JSON: what was dropped (exact_duplicate, near_duplicate, too_short, lost_too_much)
-        and changed (frequent_line, repeated_paragraph).
+        For each file `counts`, its `Counts` as JSON: what was dropped (exact_duplicate, near_duplicate, too_short,
+        lost_too_much) and changed (frequent_line, repeated_paragraph); and `documents`: what `select` wrote of it.
 
     Raises:
         UserError: a cleaned file is lost, or `memory_bytes` does not suffice.
@@ -54,11 +57,19 @@ def deduplicate(config: CorpusConfig, folder: Path, files: Sequence[DocumentsFil
     return _Deduplication(config.deduplicate, folder, files, perform).run()
 
 
+def forget_selected(folder: Path, units: Iterable[Unit]) -> None:
+    """Select once more from units that are cleaned once more (their documents were lost): to be called before."""
+    again = {f"select-{unit.source}-{split}-{unit.index:05d}" for unit in units for split in SPLITS}
+    for mark in (folder / "marks" / "deduplicate" / "select").glob("select-*.json"):
+        if mark.stem.rpartition("-")[0] in again:
+            mark.unlink(missing_ok=True)
+
+
 class _Deduplication:
     """One deduplication of one corpus."""
 
     def __init__(
-        self, config: DeduplicationConfig, folder: Path, files: Sequence[DocumentsFile], perform: Perform
+        self, config: DeduplicationConfig, folder: Path, files: Sequence[DocumentsFile], perform: StageRunner
     ) -> None:
         self._config = config
         self._folder = folder
@@ -82,11 +93,10 @@ class _Deduplication:
         workspace.remove("paragraphs")
         shown = report.numbers_shown(copies, found)
         results = self._select(documents, shown)
-        workspace.remove("selected")
         path = self._folder / report.REPORT_FILE
         if not path.exists():
             write_json(path, report.report(config, self._sources, results, frequent, copies, found))
-        return [result["counts"] for result in results]
+        return results
 
     def _exact(self, documents: int) -> Pairs:
         parts = parts_for(documents, exact.BYTES_PER_ROW, self._config.memory_bytes)
@@ -125,18 +135,15 @@ class _Deduplication:
         return self._of_parts("clusters", clusters.cluster, [arguments])[0]
 
     def _select(self, documents: list[int], shown: set[int]) -> Results:
+        ordinals: dict[int, list[int]] = defaultdict(list)
+        for document in sorted(shown):
+            ordinals[document >> int(FILE_SHIFT)].append(document & int(ORDINAL))
         tasks = []
         for number, (file, count) in enumerate(zip(self._files, documents, strict=True)):
-            mine = sorted(ordinal & 0xFFFFFFFF for ordinal in shown if ordinal >> 32 == number)
-            arguments = (self._config.for_source(file.source), str(self._folder), file, number, count, mine)
-            tasks.append(Task(f"select-{_name(file)}", arguments, file.size))
-        stage = self._stage("select", select, tasks)
-        for number, (task, file) in enumerate(zip(tasks, self._files, strict=True)):
-            if stage.mark(task).exists() and (self._folder / file.name).exists():
-                # Cleaned once more, because its documents were lost.
-                stage.mark(task).unlink()
-                self._workspace.path("selected", number, "json").unlink(missing_ok=True)
-        return self._perform(stage)
+            config = self._config.for_source(file.source)
+            arguments = (config, str(self._folder), file, number, count, ordinals[number])
+            tasks.append(Task(f"select-{_name(file)}", arguments, file.size, (str(self._folder / file.name),)))
+        return self._perform(self._stage("select", select, tasks))
 
     def _of_files(self, step: str, function: Function, documents: Sequence[int] | None = None) -> Results:
         """Results of a step over all cleaned files."""

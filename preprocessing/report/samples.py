@@ -84,12 +84,13 @@ class Samples:
         """Rule, sorted -> samples."""
         return {rule: [value for _, _, value in kept] for rule, kept in sorted(self._kept.items())}
 
-    def save(self, path: Path) -> None:
-        """Write compressed JSON, if there is anything to write."""
+    def save(self, path: Path) -> bool:
+        """Write compressed JSON, if there is anything to write; whether there was."""
         if not self._kept:
-            return
+            return False
         with atomic_writer(path) as file:
             file.write(zstandard.ZstdCompressor(level=3).compress(orjson.dumps(self.to_json())))
+        return True
 
     @classmethod
     def load(cls, path: Path) -> "Samples":

@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from raw import cleaned
 
 from preprocessing.document import Document
-from preprocessing.documents import DOCUMENTS, DocumentWriter, find_documents, split_of
+from preprocessing.documents import DOCUMENTS, DocumentsFile, DocumentWriter, in_split_order, split_of
 
 
 def write(output, documents, file_bytes=1 << 20):
-    with DocumentWriter(output / "documents" / "web", 3, file_bytes) as writer:
+    with DocumentWriter(output, DOCUMENTS, "web", 3, file_bytes) as writer:
         for split, document in documents:
             writer.write(split, document)
+    return writer.files
 
 
 def test_documents_come_back(tmp_path):
@@ -26,12 +27,26 @@ def test_documents_come_back(tmp_path):
 
 def test_files_are_rotated_by_size_and_sorted(tmp_path):
     documents = [Document(f"web/{number}", "あ" * 100, "web") for number in range(25)]
-    write(tmp_path, [("train", document) for document in documents], file_bytes=3500)
-    found = find_documents(tmp_path, DOCUMENTS, ["web"])
+    found = write(tmp_path, [("train", document) for document in documents], file_bytes=3500)
     assert [file.name for file in found] == [f"documents/web/train-00003-{part:03d}.jsonl.zst" for part in range(3)]
     assert all((tmp_path / file.name).stat().st_size == file.size for file in found)
     assert [record["id"] for record in cleaned(tmp_path)] == [document.id for document in documents]
     assert {file.split for file in found} == {"train"}
+
+
+def test_a_full_last_file_is_followed_by_none(tmp_path):
+    documents = [("train", Document(f"web/{number}", "あ" * 100, "web")) for number in range(2)]
+    files = write(tmp_path, [*documents, ("validation", documents[0][1])], file_bytes=100)
+    assert [file.name for file in files] == [
+        f"documents/web/{name}.jsonl.zst" for name in ("train-00003-000", "train-00003-001", "validation-00003-000")
+    ]
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.zst")} == {file.name for file in files}
+
+
+def test_files_are_in_the_order_of_their_numbers_not_of_their_names():
+    names = [("b", "train", 1), ("a", "validation", 99_999), ("a", "train", 99_999), ("a", "train", 100_000)]
+    files = [DocumentsFile(source, split, f"{split}-{unit:05d}-000", 1) for source, split, unit in names]
+    assert in_split_order(files, ["a", "b"]) == [files[2], files[3], files[1], files[0]]
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])

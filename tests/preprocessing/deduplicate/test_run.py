@@ -208,35 +208,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path, finished, raw
     assert contents(output) == contents(finished)
 
 
-def test_a_kill_between_output_and_mark_loses_nothing(tmp_path, finished, raw, monkeypatch):
-    """At every write and every removal of the last step."""
-    output = tmp_path / "out"
-
-    class Killed(BaseException):
-        pass
-
-    places = 0
-    for kind in ("write_json", "fsync_directory", "read_json"):
-        calls = 0
-        original = getattr(select, kind)
-
-        def stop_at_second(*arguments, original=original):
-            nonlocal calls
-            calls += 1
-            if calls == 2:
-                raise Killed
-            return original(*arguments)
-
-        monkeypatch.setattr(select, kind, stop_at_second)
-        with pytest.raises(Killed):
-            run(config(output, raw))
-        monkeypatch.setattr(select, kind, original)
-        places += 1
-    run(config(output, raw))
-    assert places == 3
-    assert contents(output) == contents(finished)
-
-
 def test_a_cleaned_file_that_is_lost_is_named(tmp_path, raw, finished):
     output = tmp_path / "out"
     run(config(output, raw, stages=["clean"]))
