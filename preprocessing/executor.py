@@ -324,7 +324,7 @@ def _given_up(stage: Stage, workers: list[_Worker]) -> Iterator[Task]:
             if stage.if_stuck is None:
                 raise UserError(
                     f"{stage.name} {task.name}: {problem}, stuck, or the unit is too large; raise or unset the limit, "
-                    f"or have on_damaged_file=skip reject units that are stuck while they are cleaned; {_RESUME}"
+                    f"or reject what is stuck with on_damaged_file=skip; {_RESUME}"
                 )
             print(f"{stage.name} {task.name}: {problem}: rejected", file=sys.stderr, flush=True)
             result = stage.if_stuck(*task.arguments, problem)

@@ -1,4 +1,4 @@
-"""A unit that took longer than `max_task_seconds`, and that the run goes on without."""
+"""Inputs that took longer than `max_task_seconds`, and that the run goes on without."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from preprocessing.clean import clean_unit
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
 from preprocessing.document import Rejected
-from preprocessing.plan import Unit
+from preprocessing.plan import Large, Unit
 
 
 def reject_unit(config: CorpusConfig, unit: Unit, problem: str) -> dict[str, Any]:
@@ -25,3 +25,11 @@ def reject_unit(config: CorpusConfig, unit: Unit, problem: str) -> dict[str, Any
     with atomic_writer(Path(config.output_dir) / "rejects" / f"{unit.name}.jsonl") as file:
         file.write(orjson.dumps(asdict(record), option=orjson.OPT_APPEND_NEWLINE))
     return result | {"counts": counts.to_json()}
+
+
+def reject_large(config: CorpusConfig, large: Large, problem: str) -> dict[str, Any]:
+    """What `split_file` returns for a file that is damaged before its first record: it is counted when it is cleaned.
+
+    Chunks that were written go with all others.
+    """
+    return {"chunks": [], "damage": f"{large.path}: {problem}", "blake2b": None}

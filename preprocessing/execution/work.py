@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.config import CorpusConfig
-from preprocessing.executor import Stage
-from preprocessing.stuck import reject_unit
+from preprocessing.executor import Function, Stage
+from preprocessing.stuck import reject_large, reject_unit
 
 Perform = Callable[[Stage, bool], list[dict[str, Any]]]
 """Runs a stage (isolated or not, see `run_stage`); results of all its tasks in their order."""
@@ -15,12 +15,15 @@ Work = Callable[[CorpusConfig, Path, Perform], None]
 """Everything that a run does in its output folder, stage after stage."""
 
 
+_IF_STUCK: dict[str, Function] = {"split": reject_large, "clean": reject_unit}
+
+
 def limited(stage: Stage, config: CorpusConfig) -> Stage:
     """The stage with the limit of time of the configuration, if it is one that reads inputs: only they may be hostile.
 
-    A unit that exceeds it is rejected if damaged files are skipped, else it ends the run.
+    What exceeds it is rejected if damaged files are skipped, else it ends the run.
     """
-    if stage.name not in ("clean", "split"):
+    if stage.name not in _IF_STUCK:
         return stage
-    skipped = stage.name == "clean" and config.on_damaged_file == "skip"
-    return replace(stage, max_task_seconds=config.max_task_seconds, if_stuck=reject_unit if skipped else None)
+    if_stuck = _IF_STUCK[stage.name] if config.on_damaged_file == "skip" else None
+    return replace(stage, max_task_seconds=config.max_task_seconds, if_stuck=if_stuck)

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from raw import cleaned, config
+from raw import COMPRESS, cleaned, config
 from stage_functions import square, write_slowly
 
 from jp_llm.runtime.errors import ExitCode, UserError
@@ -144,6 +144,30 @@ def test_the_limit_of_time_is_for_stages_that_read_inputs(tmp_path):
         for name in ("split", "clean", "deduplicate", "tokenizer", "encode", "hash")
     }
     assert [name for name, stage in found.items() if stage.max_task_seconds] == ["split", "clean"]
-    assert [name for name, stage in found.items() if stage.if_stuck] == ["clean"]
+    assert [name for name, stage in found.items() if stage.if_stuck] == ["split", "clean"]
     stopping = wanted.model_copy(update={"on_damaged_file": "stop"})
     assert limited(Stage("clean", square, (), tmp_path), stopping).if_stuck is None
+
+
+def test_a_file_that_is_stuck_while_it_is_split_can_be_skipped(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        lines = "\n".join(f"{name}の{number}番目の文書" for number in range(500))
+        (tmp_path / f"{name}.gz").write_bytes(COMPRESS["gzip"](lines.encode()))
+
+    def becomes_a_pipe_without_a_writer(*arguments):
+        (tmp_path / "a.gz").unlink()
+        os.mkfifo(tmp_path / "a.gz")
+
+    monkeypatch.setattr("preprocessing.run.check_disk", becomes_a_pipe_without_a_writer)
+    wanted = config(
+        tmp_path / "out",
+        [tmp_path / "a.gz", tmp_path / "b.gz"],
+        split_above_bytes=1000,
+        max_task_seconds=4.0,
+        on_damaged_file="skip",
+    )
+    run(wanted)
+    assert [record["text"][0] for record in cleaned(tmp_path / "out")] == ["b"] * 500
+    assert counts(tmp_path / "out")["rejected"] == {"damaged_file": 1}
+    (rejects,) = (tmp_path / "out" / "rejects").iterdir()
+    assert "a.gz: still at work after 4 seconds (max_task_seconds)" in rejects.read_text()
