@@ -16,7 +16,7 @@ def preprocess(config: CorpusConfig) -> None:
     if config.dry_run:
         from preprocessing.dry_run import dry_run
 
-        if launch().rank == 0:
+        if launch().is_first:
             dry_run(config)
         return
     from preprocessing.run import run as run_preprocess

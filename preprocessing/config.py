@@ -153,7 +153,9 @@ class CorpusConfig(Section):
     max_decompression_ratio: PositiveFloat = 200.0
     """Input that expands more, beyond its first 64 MiB, is taken for an attack."""
     max_task_seconds: PositiveFloat | None = None
-    """A task that takes longer is stuck: its worker is killed, and the run ends with the name of the unit."""
+    """A unit that takes longer to clean (or a file to split) is stuck: its worker is killed, and the run ends with its
+    name. With on_damaged_file=skip the run goes on without it, and counts it as rejected (stuck; damaged_file where a
+    file was being split)."""
     keep_documents: bool = True
     """false removes each documents file as soon as its shard is written."""
     check_disk: bool = True

@@ -13,7 +13,10 @@ _BZ2_STREAM = re.compile(rb"BZh[1-9]1AY&SY")
 """A bz2 stream with at least one block begins so: `BZh`, its level, the magic of a block."""
 _BZ2_BLOCK_BYTES = 1 << 20
 """More than the first block of a stream, compressed."""
+_FIRST_BYTES = 4096
 _SHOWN_BYTES = 64
+_MOST_CANDIDATES = 256
+"""A file with more streams before the first page is none of streams of pages: looking at each may cost a block."""
 SEARCH_BYTES = 64 << 20
 """A bz2 file without a cut in so many bytes is none of many streams."""
 
@@ -45,9 +48,9 @@ def record_start(file: BinaryIO, position: int, cut_at: CutAt) -> int:
 def page_stream_start(file: BinaryIO, position: int, end: int) -> int | None:
     """Offset, from `position` up to `end`, of the first bz2 stream that begins with a page of a MediaWiki dump.
 
-    Such dumps are made of streams of 100 pages.
+    Such dumps are made of streams of 100 pages. None also if too many streams begin with something else.
     """
-    overlap = b""
+    overlap, candidates = b"", 0
     while position < end:
         file.seek(position)
         window = file.read(min(_WINDOW_BYTES, end - position))
@@ -58,6 +61,9 @@ def page_stream_start(file: BinaryIO, position: int, end: int) -> int | None:
             start = position - len(overlap) + match.start()
             if _begins_with_page(file, start):
                 return start
+            candidates += 1
+            if candidates == _MOST_CANDIDATES:
+                return None
         position += len(window)
         overlap = data[-9:]
     return None
@@ -66,9 +72,15 @@ def page_stream_start(file: BinaryIO, position: int, end: int) -> int | None:
 def _begins_with_page(file: BinaryIO, start: int) -> bool:
     """The magic may stand inside a block too, by chance: what follows must decompress."""
     file.seek(start)
+    decompressor = bz2.BZ2Decompressor()
+    head, step, consumed = b"", _FIRST_BYTES, 0
     try:
-        head = bz2.BZ2Decompressor().decompress(file.read(_BZ2_BLOCK_BYTES), _SHOWN_BYTES)
-    except (OSError, ValueError):
+        # Most of what is no stream shows it in the first bytes.
+        while not head and consumed < _BZ2_BLOCK_BYTES and (data := file.read(step)):
+            head = decompressor.decompress(data, _SHOWN_BYTES)
+            consumed += len(data)
+            step = min(2 * step, _BZ2_BLOCK_BYTES - consumed)
+    except (OSError, ValueError, EOFError):
         return False
     first = head.lstrip().split(b"\n", 1)[0].strip()
     return first in (b"<page>", b"</mediawiki>")

@@ -5,27 +5,36 @@ A stage drops what the one before has left as soon as it is used, so that the pe
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.shards.format import UINT16_LIMIT
+from jp_llm.tokenizer.manifest import TokenizerManifest
 from preprocessing.config import STAGES, CorpusConfig
+from preprocessing.deduplicate.config import DeduplicationConfig
+from preprocessing.deduplicate.estimate import deduplicate_key_bytes
+from preprocessing.documents import CLEANED, DOCUMENTS
 from preprocessing.measure import Measured, expansion, measured
 from preprocessing.plan import Piece, Plan, Unit
+from preprocessing.split import SPLIT_FOLDER
 
 # Bytes per second of one core, measured on an AMD EPYC with AVX-512 (docs/preprocessing-engine.md).
 _DECOMPRESS = {"gzip": 292e6, "zstd": 1024e6, "xz": 103e6, "bz2": 43e6}
 _COMPRESS = 400e6
-_DEDUPLICATE = 10e6
+_DEDUPLICATE = {"exact": 35e6, "lines": 130e6, "near": 20e6, "paragraphs": 60e6, "select": 43e6}
+_CLUSTER_SECONDS = 2.3e-6
+"""Per document, by one process while the others wait."""
 _ENCODE = 40e6
 _HASH = 1000e6
 _TRAIN_SECONDS = 600.0
 _TRAIN_BYTES_PER_SECOND = 1e6
 _UNKNOWN_CLEAN = 15e6
+_UNKNOWN_DOCUMENT_BYTES = 1000.0
 """Of a source that cannot be measured."""
 _ZSTD_RATIO = 2.74
-_KEYS_PER_TEXT_BYTE = 0.15
 _CHARACTERS_PER_TOKEN = 1.8
 _BYTES_PER_CHARACTER = 3.0
 _INDEX_BYTES = 16
@@ -48,9 +57,13 @@ class SourceEstimate:
     large_bytes: float
     """Part of it that is split first."""
     split_seconds: float
+    longest_split_seconds: float
+    """Of one file, which is one process."""
     clean_seconds: float
+    documents: float
+    """That come out of cleaning."""
     text_bytes: float
-    """UTF-8 that comes out of cleaning."""
+    """Of their texts in UTF-8."""
     stored_bytes: float
     """The same as files of documents."""
     token_bytes: float
@@ -68,6 +81,14 @@ class StageEstimate:
     peak_bytes: float
     end_bytes: float
     core_seconds: float
+    alone_seconds: float = 0.0
+    """Part of them in which one process works and the others wait."""
+    longest_seconds: float = 0.0
+    """Of the longest of the other tasks."""
+
+    def wall_seconds(self, num_workers: int) -> float:
+        """Time that so many processes need."""
+        return self.alone_seconds + max((self.core_seconds - self.alone_seconds) / num_workers, self.longest_seconds)
 
 
 def estimate_sources(config: CorpusConfig, plan: Plan, sample_bytes: int = SAMPLE_BYTES) -> list[SourceEstimate]:
@@ -84,14 +105,19 @@ def estimate_stages(config: CorpusConfig, sources: list[SourceEstimate]) -> list
     tokens = sum(item.token_bytes for item in sources)
     stages = []
     if split:
-        stages.append(StageEstimate("split", split, split, sum(item.split_seconds for item in sources)))
+        seconds = sum(item.split_seconds for item in sources)
+        longest = max(item.longest_split_seconds for item in sources)
+        stages.append(StageEstimate("split", split, split, seconds, longest_seconds=longest))
     cleaning = stored - stored_large + max(split, stored_large)
     stages.append(StageEstimate("clean", cleaning, stored, sum(item.clean_seconds for item in sources)))
     if config.deduplicate:
-        keys = text * _KEYS_PER_TEXT_BYTE
-        stages.append(StageEstimate("deduplicate", stored + keys, stored, text / _DEDUPLICATE))
+        documents = sum(item.documents for item in sources)
+        keys = deduplicate_key_bytes(config.deduplicate, round(documents), round(text))
+        clustering = _CLUSTER_SECONDS * documents if config.deduplicate.near else 0.0
+        seconds = sum(text / _DEDUPLICATE[step] for step in _steps(config.deduplicate)) + clustering
+        stages.append(StageEstimate("deduplicate", stored + keys, stored, seconds, clustering))
     training = 0.0 if config.tokenizer.path else min(_TRAIN_SECONDS, text / _TRAIN_BYTES_PER_SECOND)
-    stages.append(StageEstimate("tokenizer", stored, stored, training))
+    stages.append(StageEstimate("tokenizer", stored, stored, training, training))
     if config.keep_documents:
         peak = end = stored + tokens
     else:
@@ -109,8 +135,14 @@ def free_bytes(folder: Path) -> int:
 
 
 def used_bytes(folder: Path) -> int:
-    """What is below `folder` already."""
-    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(folder) for name in names)
+    """What stages have written below `folder` already, of the kinds that are estimated here."""
+    total = 0
+    for kind in (SPLIT_FOLDER, CLEANED, DOCUMENTS, "deduplicate", "shards"):
+        for place, _, names in os.walk(folder / kind):
+            for name in names:
+                with suppress(FileNotFoundError):  # others are at work here
+                    total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def disk_problem(stages: list[StageEstimate], folder: Path) -> str | None:
@@ -147,10 +179,10 @@ def _source(config: CorpusConfig, plan: Plan, source: str, sample_bytes: int) ->
     large = {item.path for item in plan.large if item.source == source}
     large_files = [file for file in files if file.path in large]
     large_raw = sum(file.size * ratios[file.compression] for file in large_files)
-    split_seconds = sum(
+    split_seconds = [
         file.size * ratios[file.compression] * (1 / _DECOMPRESS[file.compression or ""] + 1 / _COMPRESS)
         for file in large_files
-    )
+    ]
     whole = [Unit(source, 0, (Piece(item.path, item.name),), item.size) for item in plan.large if item.path in large]
     found = measured(config, source, [*units, *whole], sample_bytes)
     sample = found or Measured(
@@ -158,11 +190,11 @@ def _source(config: CorpusConfig, plan: Plan, source: str, sample_bytes: int) ->
         seconds=1e9 / _UNKNOWN_CLEAN,
         text_bytes=1_000_000_000,
         characters=int(1e9 / _BYTES_PER_CHARACTER),
-        documents=0,
+        documents=int(1e9 / _UNKNOWN_DOCUMENT_BYTES),
         stored_bytes=int(1e9 / _ZSTD_RATIO),
     )
     scale = raw / sample.raw_bytes
-    token_size = 2 if config.tokenizer.vocab_size <= 1 << 16 else 4
+    token_size = 2 if _vocab_size(config) < UINT16_LIMIT else 4
     tokens = sample.characters / _CHARACTERS_PER_TOKEN * token_size + sample.documents * _INDEX_BYTES
     return SourceEstimate(
         source=source,
@@ -171,8 +203,10 @@ def _source(config: CorpusConfig, plan: Plan, source: str, sample_bytes: int) ->
         input_bytes=sum(file.size for file in files),
         raw_bytes=raw,
         large_bytes=large_raw,
-        split_seconds=split_seconds,
+        split_seconds=sum(split_seconds),
+        longest_split_seconds=max(split_seconds, default=0.0),
         clean_seconds=sample.seconds * scale,
+        documents=sample.documents * scale,
         text_bytes=sample.text_bytes * scale,
         stored_bytes=sample.stored_bytes * scale,
         token_bytes=tokens * scale,
@@ -192,6 +226,21 @@ def _ratios(config: CorpusConfig, plan: Plan, source: str) -> Mapping[str | None
         )
         for kind in kinds
     }
+
+
+def _vocab_size(config: CorpusConfig) -> int:
+    """Of the tokenizer that is given, which need not be there yet, or of the one to be trained."""
+    if config.tokenizer.path:
+        with suppress(UserError):
+            return TokenizerManifest.load(Path(config.tokenizer.path)).vocab_size
+    return config.tokenizer.vocab_size
+
+
+def _steps(config: DeduplicationConfig) -> Iterator[str]:
+    """Passes over the text that deduplication makes."""
+    yield "exact"  # hashes are taken and documents counted even if no copies are looked for
+    yield from (step for step in ("lines", "near", "paragraphs") if getattr(config, step))
+    yield "select"
 
 
 def _gigabytes(size: float) -> str:

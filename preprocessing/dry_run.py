@@ -14,7 +14,7 @@ from preprocessing.disk import (
     free_bytes,
     used_bytes,
 )
-from preprocessing.execution.launcher import launch
+from preprocessing.execution.launcher import chosen, launch
 from preprocessing.executor import available_cores
 from preprocessing.inputs import plan_of
 
@@ -29,11 +29,22 @@ def dry_run(config: CorpusConfig) -> None:
     sources = estimate_sources(config, plan)
     stages = estimate_stages(config, sources)
     folder = Path(config.output_dir)
-    workers = (config.num_workers or 1) * launch().size if launch().size > 1 else config.num_workers
-    print(report(sources, stages, folder, workers or available_cores()))
+    print(report(sources, stages, folder, _workers(config)))
     problem = disk_problem(stages, folder)
     if problem:
         raise UserError(problem, code=ExitCode.CONFIG_REFUSED)
+
+
+def _workers(config: CorpusConfig) -> int:
+    """Processes of all machines that this launch would have."""
+    started = launch()
+    match chosen(config.backend, started):
+        case "local":
+            return config.num_workers or available_cores()
+        case "mpi":
+            return (config.num_workers or 1) * started.size
+        case "slurm_array":
+            return (config.num_workers or started.cpus or 1) * started.size * started.elements
 
 
 def report(sources: Sequence[SourceEstimate], stages: Sequence[StageEstimate], folder: Path, num_workers: int) -> str:
@@ -55,20 +66,16 @@ def report(sources: Sequence[SourceEstimate], stages: Sequence[StageEstimate], f
     peak = max(stage.peak_bytes for stage in stages)
     given = sum(item.input_bytes for item in sources)
     seconds = sum(stage.core_seconds for stage in stages)
+    wall = sum(stage.wall_seconds(num_workers) for stage in stages)
     final = stages[-1].end_bytes
     gigabytes = [size / 1e9 for size in (peak, free_bytes(folder), used_bytes(folder))]
     lines += [
         "",
         "peak below {}: {:,.2f} GB; free: {:,.2f} GB; in use by this corpus: {:,.2f} GB".format(folder, *gigabytes),
         f"input + peak: {(given + peak) / 1e9:,.2f} GB; input + 1.3 x final: {(given + 1.3 * final) / 1e9:,.2f} GB",
-        f"{seconds / 3600:,.2f} core-hours; with {num_workers} workers {_clock(_wall(stages, num_workers))}",
+        f"{seconds / 3600:,.2f} core-hours; with {num_workers:,} workers {_clock(wall)}",
     ]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _wall(stages: Sequence[StageEstimate], num_workers: int) -> float:
-    """Training a tokenizer is one task."""
-    return sum(stage.core_seconds / (1 if stage.name == "tokenizer" else num_workers) for stage in stages)
 
 
 def _row(name: str, *cells: str) -> str:

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -30,6 +30,7 @@ from preprocessing.progress import Progress
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RESUME = "finished work is kept: mend this and run the same command again"
 _JOIN_SECONDS = 10.0
+_STUCK_JOIN_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 
 
@@ -59,6 +60,8 @@ class Stage:
     tasks: Sequence[Task]
     marks: Path
     """Folder of the completion marks, `<task>.json`: `result` is what the function returned, the rest is its cost."""
+    if_stuck: Function | None = None
+    """Takes the arguments of a task that is stuck and a problem, and returns its result: the run goes on."""
     max_task_seconds: float | None = None
     """A task that takes longer is stuck, and ends the run."""
     label: str | None = None
@@ -241,6 +244,15 @@ class _Worker:
         self.task, self.since = task, time.monotonic()
         self.pipe.send(task)
 
+    def end(self, patience: float) -> None:
+        """At once if need be; within `patience` seconds it may remove what it has half written."""
+        self.process.terminate()
+        self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
 
 def _run_processes(stage: Stage, tasks: Tasks, num_workers: int, done: Callable[[Task], None]) -> None:
     # Workers get the function, not the list of tasks: that may be long.
@@ -262,7 +274,9 @@ def _run_processes(stage: Stage, tasks: Tasks, num_workers: int, done: Callable[
                 task = _answer(stage, busy[pipe])
                 tasks.done(task)
                 done(task)
-            _check_time(stage, busy.values())
+            for task in _given_up(stage, workers):
+                tasks.done(task)
+                done(task)
 
 
 def _hand_out(tasks: Tasks, workers: list[_Worker], num_workers: int, stage: Stage) -> None:
@@ -293,16 +307,33 @@ def _answer(stage: Stage, worker: _Worker) -> Task:
     return task
 
 
-def _check_time(stage: Stage, workers: Iterable[_Worker]) -> None:
+def _given_up(stage: Stage, workers: list[_Worker]) -> Iterator[Task]:
+    """Tasks that took too long; their workers are ended and leave the list.
+
+    Raises:
+        UserError: the stage cannot do without the task.
+    """
     if stage.max_task_seconds is None:
         return
-    for worker in workers:
-        if worker.task and time.monotonic() - worker.since > stage.max_task_seconds:
-            worker.process.kill()
-            raise UserError(
-                f"{stage.name} {worker.task.name}: still at work after {stage.max_task_seconds:g} seconds "
-                f"(max_task_seconds), stuck, or the unit is too large; {_RESUME}"
-            )
+    for worker in [worker for worker in workers if worker.task]:
+        seconds = time.monotonic() - worker.since
+        if (task := worker.task) is None or seconds <= stage.max_task_seconds:
+            continue
+        worker.end(_STUCK_JOIN_SECONDS)
+        workers.remove(worker)
+        problem = f"still at work after {stage.max_task_seconds:g} seconds (max_task_seconds)"
+        if not stage.mark(task).exists():  # else it was done at the last moment
+            if stage.if_stuck is None:
+                raise UserError(
+                    f"{stage.name} {task.name}: {problem}, stuck, or the unit is too large; raise or unset the limit, "
+                    f"or reject what is stuck with on_damaged_file=skip; {_RESUME}"
+                )
+            print(f"{stage.name} {task.name}: {problem}: rejected", file=sys.stderr, flush=True)
+            result = stage.if_stuck(*task.arguments, problem)
+            cost = {"peak_memory_bytes": 0, "seconds": round(seconds, 3), "cpu_seconds": 0.0}
+            write_json(stage.mark(task), {"result": result, **cost})
+        _remove_used(task)
+        yield task
 
 
 @contextmanager

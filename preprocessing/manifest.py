@@ -3,27 +3,22 @@
 It holds no times and no machines: equal corpora have equal manifests.
 """
 
-import platform
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jp_llm
 from jp_llm.runtime.files import sha256_of, write_json
 from preprocessing.config import CorpusConfig
 from preprocessing.documents import DocumentsFile
 from preprocessing.execution.work import Perform
 from preprocessing.executor import Stage, Task
 from preprocessing.plan import Plan, Unit
+from preprocessing.versions import versions
 
 MANIFEST_FILE = "manifest.json"
 _FILES_PER_TASK = 16
-_PACKAGES = ("numpy", "orjson", "pyahocorasick", "sentencepiece", "zstandard")
-_OPTIONAL = ("datasets", "fugashi", "pyarrow", "sudachidict-core", "sudachipy", "tokenizers", "unidic-lite")
 
 
 def save_manifest(
@@ -65,7 +60,7 @@ def save_manifest(
         folder / MANIFEST_FILE,
         {
             "config": config.fingerprint(),
-            "versions": _versions(),
+            "versions": versions(),
             "inputs": inputs,
             "side_files": dict(plan.side_files),
             "outputs": _output_hashes(config, folder, documents, perform),
@@ -76,7 +71,8 @@ def save_manifest(
 def _output_hashes(
     config: CorpusConfig, folder: Path, documents: Sequence[DocumentsFile], perform: Perform
 ) -> dict[str, str]:
-    names = [file.name for file in documents] if config.keep_documents else []
+    # An earlier run with keep_documents=false may have dropped some.
+    names = [file.name for file in documents if config.keep_documents and (folder / file.name).exists()]
     names += sorted(
         path.relative_to(folder).as_posix()
         for part in ("rejects", "shards", "tokenizer")
@@ -103,13 +99,3 @@ def _short_hash(names: Sequence[str]) -> str:
 def hash_files(folder: str, names: Sequence[str]) -> dict[str, Any]:
     """SHA-256 of files."""
     return {name: sha256_of(Path(folder) / name) for name in names}
-
-
-def _versions() -> dict[str, str]:
-    found = {"jp-llm": jp_llm.__version__, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
-    for name in (*_PACKAGES, *_OPTIONAL):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,5 +1,6 @@
 """How fast a source is cleaned and how much comes out of it, measured on a few MB of its own files."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -107,7 +108,11 @@ def _clean(config: CorpusConfig, source: str, piece: Piece, budget: int) -> Meas
 
 
 def _line(document: Document) -> bytes:
-    return orjson.dumps([document.id, document.text, document.meta], default=str, option=orjson.OPT_APPEND_NEWLINE)
+    fields = [document.id, document.text, document.meta]
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # integers beyond 64 bits
+        return json.dumps(fields, ensure_ascii=False, default=str).encode() + b"\n"
 
 
 def _sum(one: Measured, other: Measured) -> Measured:

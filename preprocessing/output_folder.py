@@ -30,6 +30,7 @@ def claimed(config: CorpusConfig) -> Iterator[Path]:
         record_config(config, folder)
         remove_leftovers(folder)
         yield folder
+        remove_leftovers(folder)  # of workers that were killed because they were stuck
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def _corpus_folder(config: CorpusConfig) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Files that were being written when their writer died. Nobody else may have work to do in the folder."""
     for leftover in folder.rglob(".*.tmp"):
-        if leftover.parent.name != CLAIMS_FOLDER:
+        if leftover.relative_to(folder).parts[0] != CLAIMS_FOLDER:  # those are of living processes
             leftover.unlink(missing_ok=True)
 
 

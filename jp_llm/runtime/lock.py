@@ -17,16 +17,19 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     The lock goes with the process, however it ends.
 
     Raises:
-        UserError: another run is working in it, or it cannot be written.
+        UserError: another run is working in it, or it cannot be written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_FILE).open("w")
+        # For reading too: NFS makes a shared lock of one that only a readable file can have.
+        lock = (folder / LOCK_FILE).open("a+")
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror}; choose another folder") from error
     with lock:
         try:
             fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
+        except OSError as error:
+            raise UserError(f"{lock.name}: {error.strerror}: this disk cannot lock files; choose another") from error
         yield

@@ -26,6 +26,7 @@ class Claims:
         self._stale_seconds = stale_seconds
         self._beat_seconds = beat_seconds
         self._maker = _maker() | {"token": secrets.token_hex(8)}
+        self._content = json.dumps(self._maker).encode()
         self._mine: set[Path] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="claims", daemon=True)
@@ -39,7 +40,7 @@ class Claims:
         self._stop.set()
         self._thread.join()
         for path in sorted(self._mine):
-            path.unlink(missing_ok=True)
+            self._unlink(path)
         self._clock.unlink(missing_ok=True)
 
     @property
@@ -59,16 +60,18 @@ class Claims:
         """Give it back."""
         path = self._folder / name
         self._mine.discard(path)
-        path.unlink(missing_ok=True)
+        self._unlink(path)
+
+    def _unlink(self, path: Path) -> None:
+        """Remove a claim of this process, unless another one has taken it over meanwhile."""
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == self._content:
+                path.unlink()
 
     def _create(self, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        except FileExistsError:
+        if not _write_new(path, self._content):
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(self._maker).encode())
         self._mine.add(path)
         return True
 
@@ -88,12 +91,11 @@ class Claims:
             os.rename(path, aside)
         except FileNotFoundError:
             return False  # others do the same
-        same = aside.read_bytes() == seen
-        if not same:
-            with suppress(FileExistsError):
-                os.link(aside, path)
+        found = aside.read_bytes()
+        if found != seen:
+            _write_new(path, found)  # a link would not do: some disks have none
         aside.unlink()
-        return same
+        return found == seen
 
     def _now(self) -> float:
         self._clock.touch()
@@ -108,6 +110,21 @@ class Claims:
             for path in list(self._mine):
                 with suppress(OSError):
                     os.utime(path)
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """False if the file exists."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError:
+        path.unlink(missing_ok=True)  # a claim that names nobody would hold up the others
+        raise
+    return True
 
 
 def _maker() -> dict[str, Any]:

@@ -16,8 +16,12 @@ class Launch:
     """Processes it has started together."""
     rank: int
     job: str | None
-    """Of Slurm, the same for all elements of an array; a job that is requeued is another one."""
+    """Of Slurm, the same for all elements of an array, with the step if srun has started this process."""
     in_array: bool
+    elements: int
+    """Of the array; each has `size` processes."""
+    is_first: bool
+    """Of all processes: the one that prints what all would print."""
     cpus: int | None
     """Cores that Slurm gives to each process."""
 
@@ -29,11 +33,17 @@ def launch(environment: Mapping[str, str] = os.environ) -> Launch:
     sizes = ["OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", *(("SLURM_STEP_NUM_TASKS",) if srun else ())]
     ranks = ["OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", *(("SLURM_PROCID",) if srun else ())]
     job = environment.get("SLURM_ARRAY_JOB_ID") or environment.get("SLURM_JOB_ID")
+    rank = _number(environment, ranks, 0)
+    index = _number(environment, ["SLURM_ARRAY_TASK_ID"], 0)
     return Launch(
         size=max(_number(environment, sizes, 1), 1),
-        rank=_number(environment, ranks, 0),
-        job=f"{job}.{environment.get('SLURM_RESTART_COUNT', '0')}" if job else None,
+        rank=rank,
+        # Several steps of a job are runs of their own. SLURM_RESTART_COUNT is not part of it: that of an element which
+        # was requeued alone differs from that of the others.
+        job=job and (f"{job}.{environment['SLURM_STEP_ID']}" if srun else job),
         in_array="SLURM_ARRAY_TASK_ID" in environment,
+        elements=max(_number(environment, ["SLURM_ARRAY_TASK_COUNT"], 1), 1),
+        is_first=rank == 0 and index == _number(environment, ["SLURM_ARRAY_TASK_MIN"], index),
         cpus=_number(environment, ["SLURM_CPUS_PER_TASK"], 0) or None,
     )
 

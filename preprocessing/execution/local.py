@@ -12,7 +12,7 @@ def run(config: CorpusConfig, work: Work) -> None:
     """Call `work`, whose stages are done by `num_workers` processes."""
 
     def perform(stage: Stage, isolated: bool) -> list[dict[str, Any]]:
-        return run_stage(limited(stage, config, isolated), config.num_workers or available_cores(), isolated=isolated)
+        return run_stage(limited(stage, config), config.num_workers or available_cores(), isolated=isolated)
 
     with claimed(config) as folder:
         work(config, folder, perform)

@@ -12,9 +12,10 @@ import orjson
 
 from jp_llm.config.section import Section
 from preprocessing.config import CorpusConfig
-from preprocessing.executor import Stage, Task
+from preprocessing.executor import Function, Stage, Task
 
 _KIND = "@"
+_FUNCTIONS = ("function", "if_stuck")
 
 
 def stage_to_json(stage: Stage) -> bytes:
@@ -24,8 +25,8 @@ def stage_to_json(stage: Stage) -> bytes:
         TypeError: an argument is no JSON value, tuple, path, dataclass or section.
     """
     tasks = [{**vars(task), "arguments": [_encoded(value) for value in task.arguments]} for task in stage.tasks]
-    function = f"{stage.function.__module__}:{stage.function.__qualname__}"
-    values = {**vars(stage), "function": function, "tasks": tasks, "marks": str(stage.marks)}
+    functions = {key: _name_of_function(getattr(stage, key)) for key in _FUNCTIONS}
+    values = {**vars(stage), **functions, "tasks": tasks, "marks": str(stage.marks)}
     return orjson.dumps(values)
 
 
@@ -42,7 +43,8 @@ def stage_from_json(data: bytes, config: CorpusConfig) -> Stage:
         )
         for task in values["tasks"]
     ]
-    return Stage(**values | {"function": _named(values["function"]), "tasks": tasks, "marks": Path(values["marks"])})
+    functions = {key: _named(values[key]) if values[key] else None for key in _FUNCTIONS}
+    return Stage(**values | functions | {"tasks": tasks, "marks": Path(values["marks"])})
 
 
 def _encoded(value: Any) -> Any:
@@ -86,6 +88,10 @@ def _decoded(value: Any, config: CorpusConfig) -> Any:
             return _named(value["class"]).model_validate(content)
         case _:
             return _named(value["class"])(**{key: _decoded(item, config) for key, item in content.items()})
+
+
+def _name_of_function(function: Function | None) -> str | None:
+    return f"{function.__module__}:{function.__qualname__}" if function else None
 
 
 def _name_of(value: Any) -> str:

@@ -100,7 +100,7 @@ def _lead(config: CorpusConfig, work: Work, communicator: Any) -> None:
         with Claims(folder / CLAIMS_FOLDER, stale_seconds=math.inf) as claims:
 
             def perform(stage: Stage, isolated: bool) -> list[dict[str, Any]]:
-                stage = limited(stage, config, isolated)
+                stage = limited(stage, config)
                 tasks = SharedTasks(stage, claims)
                 if stage.unfinished():
                     tell((stage, isolated))

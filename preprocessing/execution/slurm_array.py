@@ -4,12 +4,14 @@ Whoever comes first leads: it plans, begins the stages and sums up. The others h
 to the folder. When the leader dies, another one takes its place and finds the finished work by its marks.
 """
 
+import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import ExitCode, UserError
-from jp_llm.runtime.files import atomic_writer, read_json, write_json
+from jp_llm.runtime.files import atomic_writer, fingerprint_of, read_json, write_json
 from preprocessing.config import CorpusConfig
 from preprocessing.execution.claims import Claims
 from preprocessing.execution.launcher import Launch, launch
@@ -28,6 +30,8 @@ from preprocessing.output_folder import (
 _LEADER = "leader"
 _STAGE_FILE = "stage.json"
 _POLL_SECONDS = 1.0
+_HOW = {"output_dir", "num_workers", "backend", "max_task_seconds", "check_disk"}
+"""Keys in which the elements may differ."""
 
 
 def run(config: CorpusConfig, work: Work) -> None:
@@ -53,8 +57,11 @@ class _Element:
         self._claims = claims
         self._num_workers = config.num_workers or started.cpus or 1
         self._stage_file = folder / CLAIMS_FOLDER / _STAGE_FILE
-        self._finished = folder / CLAIMS_FOLDER / f"{started.job}.finished"
-        self._failed = folder / CLAIMS_FOLDER / f"{started.job}.failed"
+        # The notes of one command: another one in the same job, of other stages say, finds none.
+        command = fingerprint_of(config.model_dump(mode="json", exclude=_HOW))[:16]
+        self._finished = folder / CLAIMS_FOLDER / f"{started.job}.{command}.finished"
+        self._failed = folder / CLAIMS_FOLDER / f"{started.job}.{command}.failed"
+        self._old_failure = self._failure()
 
     def run(self, work: Work) -> None:
         try:
@@ -73,11 +80,15 @@ class _Element:
         except _Stopped:
             raise
         except UserError as error:
-            write_json(self._failed, {"problems": list(error.problems), "code": int(error.code)})
+            self._fail(error.problems, error.code)
             raise
         except BaseException as error:
-            write_json(self._failed, {"problems": [f"{type(error).__name__}: {error}"], "code": 1})
+            self._fail([f"{type(error).__name__}: {error}"], ExitCode.UNEXPECTED)
             raise
+
+    def _fail(self, problems: Sequence[str], code: ExitCode) -> None:
+        # `token`: the same failure once more is a new one.
+        write_json(self._failed, {"problems": list(problems), "code": int(code), "token": secrets.token_hex(8)})
 
     def _lead(self, work: Work) -> None:
         record_config(self._config, self._folder)
@@ -86,7 +97,7 @@ class _Element:
         remove_leftovers(self._folder)
 
     def _perform(self, stage: Stage, isolated: bool) -> list[dict[str, Any]]:
-        stage = limited(stage, self._config, isolated)
+        stage = limited(stage, self._config)
         tasks = SharedTasks(stage, self._claims, check=self._check)
         if stage.unfinished():
             with atomic_writer(self._stage_file) as file:
@@ -109,12 +120,19 @@ class _Element:
     def _check(self) -> None:
         """
         Raises:
-            UserError: another element has failed.
+            UserError: another element has failed since this one began: an element that begins later tries again.
         """
-        if self._failed.exists():
-            failure = read_json(self._failed)
+        if (failure := self._failure()) is not None and failure != self._old_failure:
             problems = ("stopped because another element has failed:", *failure["problems"])
             raise _Stopped(*problems, code=ExitCode(failure["code"]))
+
+    def _failure(self) -> dict[str, Any] | None:
+        """The last one of this command in this job."""
+        try:
+            failure: dict[str, Any] = read_json(self._failed)
+        except FileNotFoundError:
+            return None
+        return failure
 
 
 class _Stopped(UserError):

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.config import CorpusConfig
-from preprocessing.executor import Stage
+from preprocessing.executor import Function, Stage
+from preprocessing.stuck import reject_large, reject_unit
 
 Perform = Callable[[Stage, bool], list[dict[str, Any]]]
 """Runs a stage (isolated or not, see `run_stage`); results of all its tasks in their order."""
@@ -14,6 +15,15 @@ Work = Callable[[CorpusConfig, Path, Perform], None]
 """Everything that a run does in its output folder, stage after stage."""
 
 
-def limited(stage: Stage, config: CorpusConfig, isolated: bool) -> Stage:
-    """The stage with the limit of time of the configuration; a single isolated task (a tokenizer) has none."""
-    return stage if isolated else replace(stage, max_task_seconds=config.max_task_seconds)
+_IF_STUCK: dict[str, Function] = {"split": reject_large, "clean": reject_unit}
+
+
+def limited(stage: Stage, config: CorpusConfig) -> Stage:
+    """The stage with the limit of time of the configuration, if it is one that reads inputs: only they may be hostile.
+
+    What exceeds it is rejected if damaged files are skipped, else it ends the run.
+    """
+    if stage.name not in _IF_STUCK:
+        return stage
+    if_stuck = _IF_STUCK[stage.name] if config.on_damaged_file == "skip" else None
+    return replace(stage, max_task_seconds=config.max_task_seconds, if_stuck=if_stuck)

@@ -1,11 +1,8 @@
 """The content of `report.json`."""
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jp_llm
 from jp_llm.runtime.files import read_json
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts, StepCounts
@@ -13,8 +10,8 @@ from preprocessing.deduplicate.report import REPORT_FILE as DUPLICATES_FILE
 from preprocessing.report.histograms import SHOWN, WHENS
 from preprocessing.report.samples import SAMPLES, Samples
 from preprocessing.summary import SourceSummary, Summaries, total
+from preprocessing.versions import versions
 
-_PACKAGES = ("numpy", "orjson", "zstandard", "sentencepiece")
 _HOUR = 3600.0
 
 
@@ -29,7 +26,7 @@ def report_of(folder: Path, config: CorpusConfig, summaries: Summaries) -> dict[
     return {
         "name": config.name,
         "config_fingerprint": config.fingerprint(),
-        "versions": {"jp-llm": jp_llm.__version__, "python": platform.python_version()} | _versions(),
+        "versions": versions(),
         "total": whole.to_json(),
         "core_hours": _core_hours(folder),
         "sources": {
@@ -171,13 +168,3 @@ def _core_hours(folder: Path) -> dict[str, float]:
             read_json(mark)["cpu_seconds"] for mark in sorted((folder / "marks" / stage).rglob("*.json"))
         )
     return {stage: value / _HOUR for stage, value in seconds.items() if value}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

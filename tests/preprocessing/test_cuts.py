@@ -78,6 +78,33 @@ def test_a_magic_by_chance_is_no_stream(tmp_path):
     assert page_stream_start(file, 0, start) is None
 
 
+class CountingFile(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    taken = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+def test_a_file_full_of_magics_costs_little():
+    file = CountingFile(b"BZh91AY&SY" * 300_000)
+    assert page_stream_start(file, 0, 3_000_000) is None
+    assert file.taken < 5_000_000
+    # Many streams, each of which can be decompressed.
+    many = CountingFile(bz2.compress(b"no page") * 2000 + bz2.compress(b"<page>\n"))
+    assert page_stream_start(many, 0, 1 << 30) is None
+    assert many.taken < 5_000_000
+
+
+def test_a_page_in_a_block_that_compresses_badly_is_found():
+    body = random.Random(0).randbytes(700_000).hex().encode()
+    file = io.BytesIO(bytes(100) + bz2.compress(b"  <page>\n" + body))
+    assert page_stream_start(file, 0, 1 << 30) == 100
+
+
 @pytest.mark.parametrize("distance", range(-12, 13, 3))
 def test_a_stream_is_found_across_windows(distance):
     start = (1 << 20) + distance

@@ -1,13 +1,15 @@
 """Input and steps that go wrong, seen from the whole run."""
 
 import json
+import os
 import time
 
 import pytest
-from raw import cleaned, config
+from raw import COMPRESS, cleaned, config
 from stage_functions import square, write_slowly
 
 from jp_llm.runtime.errors import ExitCode, UserError
+from preprocessing.execution.work import limited
 from preprocessing.executor import Stage, Task, run_stage
 from preprocessing.filters.length import LengthFilter
 from preprocessing.run import run
@@ -99,3 +101,73 @@ def test_side_files_of_steps_must_exist_and_may_not_change(tmp_path, monkeypatch
     (tmp_path / "out" / "marks" / "clean" / "web-00001.json").unlink()
     with pytest.raises(UserError, match=r"words\.txt has changed"):
         run(wanted)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_unit_that_is_stuck_can_be_skipped(tmp_path, monkeypatch, num_workers):
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(f"{number}番目の文書\n")
+
+    def becomes_a_pipe_without_a_writer(*arguments):
+        (tmp_path / "1.txt").unlink()
+        os.mkfifo(tmp_path / "1.txt")
+
+    monkeypatch.setattr("preprocessing.run.check_disk", becomes_a_pipe_without_a_writer)
+    skipping = config(
+        tmp_path / "out",
+        [tmp_path / f"{number}.txt" for number in range(3)],
+        unit_bytes=1,
+        num_workers=num_workers,
+        max_task_seconds=4.0,
+        on_damaged_file="skip",
+    )
+    half = tmp_path / "out" / "documents" / "web" / "train-00001-000.jsonl.zst"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"of an attempt that was killed")
+    (tmp_path / "out" / "config.resolved.yaml").write_text(json.dumps(skipping.model_dump(mode="json")))
+    run(skipping)
+    assert [record["text"] for record in cleaned(tmp_path / "out")] == ["0番目の文書", "2番目の文書"]
+    assert not half.exists()
+    assert counts(tmp_path / "out")["rejected"] == {"stuck": 1}
+    (rejects,) = (tmp_path / "out" / "rejects").iterdir()
+    rejected = json.loads(rejects.read_text())
+    assert (rejected["file"], rejected["reason"]) == (str(tmp_path / "1.txt"), "stuck")
+    assert rejected["start"] == f"still at work after 4 seconds (max_task_seconds): {tmp_path / '1.txt'}"
+    run(skipping)  # the mark holds
+    assert counts(tmp_path / "out")["rejected"] == {"stuck": 1}
+
+
+def test_the_limit_of_time_is_for_stages_that_read_inputs(tmp_path):
+    wanted = config(tmp_path / "out", ["a"], max_task_seconds=1.0, on_damaged_file="skip")
+    found = {
+        name: limited(Stage(name, square, (), tmp_path), wanted)
+        for name in ("split", "clean", "deduplicate", "tokenizer", "encode", "hash")
+    }
+    assert [name for name, stage in found.items() if stage.max_task_seconds] == ["split", "clean"]
+    assert [name for name, stage in found.items() if stage.if_stuck] == ["split", "clean"]
+    stopping = wanted.model_copy(update={"on_damaged_file": "stop"})
+    assert limited(Stage("clean", square, (), tmp_path), stopping).if_stuck is None
+
+
+def test_a_file_that_is_stuck_while_it_is_split_can_be_skipped(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        lines = "\n".join(f"{name}の{number}番目の文書" for number in range(500))
+        (tmp_path / f"{name}.gz").write_bytes(COMPRESS["gzip"](lines.encode()))
+
+    def becomes_a_pipe_without_a_writer(*arguments):
+        (tmp_path / "a.gz").unlink()
+        os.mkfifo(tmp_path / "a.gz")
+
+    monkeypatch.setattr("preprocessing.run.check_disk", becomes_a_pipe_without_a_writer)
+    wanted = config(
+        tmp_path / "out",
+        [tmp_path / "a.gz", tmp_path / "b.gz"],
+        split_above_bytes=1000,
+        max_task_seconds=4.0,
+        on_damaged_file="skip",
+    )
+    run(wanted)
+    assert [record["text"][0] for record in cleaned(tmp_path / "out")] == ["b"] * 500
+    assert counts(tmp_path / "out")["rejected"] == {"damaged_file": 1}
+    (rejects,) = (tmp_path / "out" / "rejects").iterdir()
+    assert "a.gz: still at work after 4 seconds (max_task_seconds)" in rejects.read_text()

@@ -62,3 +62,18 @@ def test_every_input_and_output_is_in_the_manifest(tmp_path, tokenizer):
 
 def config_without_documents(wanted, output):
     return wanted.model_copy(update={"keep_documents": False, "output_dir": str(output)})
+
+
+def test_documents_that_an_earlier_run_dropped_are_not_missed(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("\n".join(f"{number}番目の文書です。" for number in range(300)))
+    wanted = config(
+        tmp_path / "out",
+        [tmp_path / "a.txt"],
+        stages=["clean", "tokenizer", "encode"],
+        tokenizer={"path": str(tokenizer)},
+        keep_documents=False,
+    )
+    run(wanted)
+    dropping = (tmp_path / "out" / "manifest.json").read_bytes()
+    run(wanted.model_copy(update={"keep_documents": True}))
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == dropping

@@ -3,7 +3,7 @@ import yaml
 from raw import config
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.output_folder import CONFIG_FILE, claimed
+from preprocessing.output_folder import CONFIG_FILE, claimed, remove_leftovers
 
 
 def test_the_configuration_is_kept_in_the_folder(tmp_path):
@@ -82,3 +82,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         claimed(config(tmp_path / "file" / "out", ["a"])),
     ):
         pass
+
+
+def test_what_claims_are_about_to_remove_is_theirs(tmp_path):
+    ours, theirs = tmp_path / "shards" / "claims", tmp_path / "claims" / "clean"
+    for folder in (ours, theirs):
+        folder.mkdir(parents=True)
+        (folder / ".web-00000.123.tmp").touch()
+    remove_leftovers(tmp_path)
+    assert not list(ours.iterdir())  # a source of that name
+    assert [path.name for path in theirs.iterdir()] == [".web-00000.123.tmp"]

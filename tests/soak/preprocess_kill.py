@@ -11,7 +11,6 @@ Overrides behind the options go to launch/preprocess.py as they are (also to the
 
 import argparse
 import contextlib
-import inspect
 import random
 import shutil
 import subprocess
@@ -26,8 +25,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import corpus_runs  # noqa: E402
 
-from preprocessing.deduplicate.run import deduplicate  # noqa: E402
-
 _MARGIN = 0.9
 """Later than this share of a whole run, there is little left to be killed."""
 
@@ -40,8 +37,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=400, help="per kind of input")
     options, more = parser.parse_known_args()
-    if "NotImplementedError" not in inspect.getsource(deduplicate):
-        more = ["deduplicate={}", *more]
     with tempfile.TemporaryDirectory(prefix="preprocess_kill_") as folder:
         return disturb(options, Path(folder), more)
 
@@ -116,9 +111,11 @@ def kill_some(process: subprocess.Popen[str], rng: random.Random, backend: str) 
 
 
 def stage_of(output: Path) -> str:
-    """The stage that has left the newest mark."""
-    marks = [path for path in (output / "marks").glob("*/*.json")]
-    return max(marks, key=lambda path: path.stat().st_mtime_ns).parent.name if marks else "start"
+    """The stage, or step of deduplication, that has left the newest mark."""
+    marks = list((output / "marks").rglob("*/*.json"))
+    if not marks:
+        return "start"
+    return max(marks, key=lambda path: path.stat().st_mtime_ns).parent.relative_to(output / "marks").as_posix()
 
 
 def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> list[str]:

@@ -1,6 +1,9 @@
 """Files that are complete or absent, plug-ins by name, and who this process is."""
 
+import errno
+import fcntl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +68,25 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
         pass
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="choose another folder"), locked(tmp_path / "file"):
+        pass
+
+
+def test_network_disks_lock_readable_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock_of_nfs(file: Any, operation: int) -> None:
+        # nfs(5): flock becomes a lock of fcntl(2), which wants LOCK_SH readable and LOCK_EX writable.
+        if not (file.readable() if operation & fcntl.LOCK_SH else file.writable()):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
+    for shared in (True, False):
+        with locked(tmp_path, shared=shared):
+            pass
+
+    def no_locks(file: Any, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(UserError, match=r"\.lock: No locks available: this disk cannot lock files"), locked(tmp_path):
         pass
 
 

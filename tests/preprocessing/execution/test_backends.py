@@ -44,9 +44,9 @@ def test_who_does_the_work_changes_no_byte(tmp_path, inputs, expected, backend, 
     assert not (tmp_path / "out" / "claims").exists()
 
 
-def element(inputs, output, index, job="7", **more):
+def element(inputs, output, index, job="7", more=()):
     variables = {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": str(100 + index)}
-    return start([sys.executable, "launch/preprocess.py", *overrides(inputs, output)], **variables, **more)
+    return start([sys.executable, "launch/preprocess.py", *overrides(inputs, output), *more], **variables)
 
 
 def test_the_elements_of_an_array_share_the_work(tmp_path, inputs, expected):
@@ -108,10 +108,22 @@ def test_an_error_in_one_element_stops_the_others(tmp_path, damaged):
     assert [code for code, _ in ends] == [3, 3], ends
     assert all("web.jsonl.gz: the gzip stream is cut off" in printed for _, printed in ends)
     assert sum("stopped because another element has failed" in printed for _, printed in ends) == 1
-    # A new job begins anew.
-    code, printed = finish(element(damaged, tmp_path / "out", 0, job="8"))
+    # An element that begins later, or begins anew in the same job, tries again.
+    code, printed = finish(element(damaged, tmp_path / "out", 0))
     assert code == 3
     assert "stopped because" not in printed
+
+
+def test_two_runs_of_other_stages_in_one_job(tmp_path, inputs, expected):
+    code, printed = finish(element(inputs, tmp_path / "out", 0, more=["stages=[clean]"]))
+    assert code == 0, printed
+    assert "cleaned documents" in printed
+    assert not (tmp_path / "out" / "dataset.json").exists()
+    elements = [element(inputs, tmp_path / "out", index) for index in range(2)]
+    ends = [finish(process) for process in elements]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert sum(printed.count("ready for training") for _, printed in ends) == 1
+    same(expected, tmp_path / "out")
 
 
 def test_a_wrong_key_is_reported_by_one_rank(tmp_path, inputs):

@@ -119,3 +119,27 @@ def test_a_new_claim_in_the_place_of_a_stale_one_is_left_alone(tmp_path):
         assert not slow._remove(path, seen)
         assert path.read_bytes() == content
         assert not slow.take("a")
+
+
+def test_a_claim_that_was_taken_away_by_mistake_is_put_back(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "link")  # FAT, some network disks
+    with Claims(tmp_path) as owner, Claims(tmp_path) as other:
+        assert owner.take("a")
+        content = (tmp_path / "a").read_bytes()
+        assert not other._remove(tmp_path / "a", b"an older claim")
+        assert (tmp_path / "a").read_bytes() == content
+        owner.release("a")
+        assert other.take("a")
+
+
+def test_a_claim_that_another_has_taken_over_is_left_to_it(tmp_path):
+    with Claims(tmp_path, stale_seconds=60) as late, Claims(tmp_path, stale_seconds=60) as other:
+        for name in ("a", "b"):
+            assert late.take(name)
+            age(tmp_path / name, 70)
+            assert other.take(name)
+        theirs = (tmp_path / "a").read_bytes()
+        late.release("a")
+        late.__exit__()  # b
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == theirs
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

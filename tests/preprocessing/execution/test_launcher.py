@@ -28,8 +28,21 @@ def test_auto_takes_what_fits_the_launcher(environment, backend, size, rank):
     assert chosen("local", started) == "local"
 
 
-def test_all_elements_of_an_array_are_one_job_and_a_requeued_one_is_another():
-    assert launch(ARRAY).job == launch(ARRAY | {"SLURM_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}).job == "7.0"
-    assert launch(ARRAY | {"SLURM_RESTART_COUNT": "1"}).job == "7.1"
+def test_all_elements_of_an_array_are_one_job_and_every_step_of_srun_is_a_run():
+    assert launch(ARRAY).job == launch(ARRAY | {"SLURM_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}).job == "7"
+    assert launch(ARRAY | {"SLURM_RESTART_COUNT": "1"}).job == "7"  # requeued alone
+    assert launch(SRUN).job == "5.0"
+    assert launch(SRUN | {"SLURM_STEP_ID": "1"}).job == "5.1"
     assert launch(ARRAY).cpus == 8
     assert launch({}).job is None
+
+
+def test_one_process_of_all_elements_is_the_first():
+    array = ARRAY | {"SLURM_ARRAY_TASK_MIN": "2", "SLURM_ARRAY_TASK_COUNT": "16"}
+    assert launch(array).elements == 16
+    assert launch(array).is_first
+    assert not launch(array | {"SLURM_ARRAY_TASK_ID": "3"}).is_first
+    assert not launch(array | SRUN).is_first  # rank 1
+    assert launch({}).is_first
+    assert launch({}).elements == 1
+    assert not launch(MPIRUN).is_first
