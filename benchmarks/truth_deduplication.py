@@ -143,7 +143,7 @@ def truth(folder: Path, seed: int, characters: int) -> dict[str, Any]:
         "precision": len(right) / max(len(dropped), 1),
         "all steps, MB/s per core": size / seconds / 1e6,
         "peak disk / cleaned files": max(sizes) / cleaned,
-        "documents out": sum(result["documents_out"].get("train", 0) for result in results),
+        "documents out": sum(result["counts"]["documents_out"].get("train", 0) for result in results),
     }
 
 
