@@ -349,8 +349,9 @@ def _ended_workers() -> Iterator[list[_Worker]]:
             worker.process.terminate()
         raise
     finally:
+        deadline = time.monotonic() + _JOIN_SECONDS
         for worker in workers:
-            worker.process.join(_JOIN_SECONDS)
+            worker.process.join(max(deadline - time.monotonic(), 0.0))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()

@@ -106,7 +106,7 @@ def test_ctrl_c_stops_the_workers_and_leaves_nothing_half_written(tmp_path):
             time.sleep(0.05)
         # A terminal sends Ctrl-C to the whole group.
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert "KeyboardInterrupt" in errors

@@ -108,7 +108,7 @@ def test_one_mistake_is_named(override: str, expected: str) -> None:
 
 
 def test_a_group_without_a_choice_names_the_choices() -> None:
-    with pytest.raises(UserError, match=r"^corpus: choose one of aozora, custom, demo"):
+    with pytest.raises(UserError, match=r"^corpus: choose one of aozora, cc100, custom, demo"):
         composed("corpus", [])
 
 
