@@ -13,7 +13,6 @@ import argparse
 import io
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import ahocorasick
 import orjson
 from _report import report
+from _timing import measure
 from tokenization import ARCHIVE, aozora, take
 
 from preprocessing import presets
@@ -64,16 +64,6 @@ def generated(characters: int) -> Iterator[str]:
     """Web pages of the project's own sample, defects included; every second one is long."""
     for page in WebCorpus(0).documents("web", 1 << 40, long_every=2, long_characters=characters):
         yield page.raw if isinstance(page.raw, str) else page.raw.decode("utf-8", "replace")
-
-
-def measure(function: Callable[[], Any], repeat: int) -> tuple[float, Any]:
-    """CPU seconds of the fastest run, and its result."""
-    best, result = float("inf"), None
-    for _ in range(repeat):
-        start = time.process_time()
-        result = function()
-        best = min(best, time.process_time() - start)
-    return best, result
 
 
 def run(records: Iterable[Any], steps: Sequence[Mapper | Filter]) -> Counts:

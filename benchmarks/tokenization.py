@@ -12,7 +12,6 @@ import argparse
 import os
 import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import sentencepiece
 import tokenizers
 import zstandard
 from _report import report
+from _timing import measure
 
 from jp_llm.export.tokenizer import write_hf_tokenizer
 from jp_llm.tokenizer.batches import batches
@@ -76,16 +76,6 @@ def write_documents(path: Path, texts: Sequence[str]) -> Path:
     lines = [orjson.dumps({"id": str(n), "source": "a", "text": text, "meta": {}}) for n, text in enumerate(texts)]
     path.write_bytes(zstandard.ZstdCompressor().compress(b"\n".join(lines)))
     return path
-
-
-def measure(function: Callable[[], Any], repeat: int) -> tuple[float, Any]:
-    """CPU seconds of the fastest run, and its result."""
-    best, result = float("inf"), None
-    for _ in range(repeat):
-        start = time.process_time()
-        result = function()
-        best = min(best, time.process_time() - start)
-    return best, result
 
 
 def rows(tokenizer: Tokenizer, texts: Sequence[str], folder: Path, repeat: int) -> Iterator[dict[str, Any]]:
