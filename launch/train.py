@@ -4,21 +4,22 @@ import sys
 
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
+from jp_llm.runtime.errors import ExitCode
 
 
-def train(config: RunConfig) -> None:
+def train(config: RunConfig) -> ExitCode:
     # Imported late: a configuration error must not cost the load of torch.
     if config.dry_run:
         from jp_llm.train.dry_run import run as run_dry
 
         run_dry(config)
-        return
+        return ExitCode.DONE
     from jp_llm.train.preflight import check
 
     preflight = check(config)
     from jp_llm.train.build import run as run_training
 
-    run_training(preflight)
+    return run_training(preflight)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,19 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"config", "arch", "parallel"},
     "engine": {"runtime", "config", "arch", "data", "model", "optim", "parallel"},
     "checkpoint": {"runtime", "parallel"},
-    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint"},
+    "watch": {"runtime", "config"},
+    "guard": {"runtime", "config"},
+    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard"},
+    "plan": GROUND,
+    "supervise": GROUND | {"watch"},
+    "submit": GROUND | {"supervise"},
     "export": GROUND | {"parallel", "model", "checkpoint"},
     "generate": GROUND | {"export", "checkpoint"},
     "evaluate": GROUND | {"export", "checkpoint", "generate"},
     "report": GROUND,
     "preprocessing": GROUND,
 }
-WITHOUT_TORCH = GROUND | {"preprocessing", "report"}
+WITHOUT_TORCH = GROUND | {"preprocessing", "report", "watch", "guard", "plan", "supervise", "submit"}
 
 
 def room_of(module: str) -> str | None:

@@ -63,6 +63,8 @@ class Manifest(BaseModel):
     producer: str
     state: dict[str, int]
     """Counters of the training state (`jp_llm.train.state.TrainState`), the position in the data among them."""
+    guard: dict[str, Any] = {}
+    """What the watch over loss and gradient norm remembers (`jp_llm.guard`); empty in checkpoints of older versions."""
     seed: int
     """Of initial weights, data order and sampling."""
     layout: dict[str, int]

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Contents:
     tokenizer_folder: Path
     tokenizer_fingerprint: str
     data_fingerprint: str
+    guard: dict[str, Any] = field(default_factory=dict)
 
 
 def write(target: Path, state: State, contents: Contents, group: ProcessGroup | None = None) -> None:
@@ -76,6 +77,7 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
         manifest = Manifest(
             producer=f"jp-llm {jp_llm.__version__}",
             state=contents.state,
+            guard=contents.guard,
             seed=contents.seed,
             layout=contents.layout,
             config=contents.config,

@@ -32,15 +32,23 @@ _KEY = re.compile(r"[\w./-]+")
 SECONDS_FOR_PROCESS_0 = 3.0
 
 
-def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], argv: Sequence[str] | None = None) -> int:
-    """Compose `configs/<entry>.yaml` with the command line, validate it, call `function`, return the exit code."""
+def run(
+    entry: str,
+    schema: type[Schema],
+    function: Callable[[Schema], ExitCode | None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Compose `configs/<entry>.yaml` with the command line, validate it, call `function`, return the exit code.
+
+    `function` returns None for DONE.
+    """
     words = [word for word in (sys.argv[1:] if argv is None else argv) if not _LAUNCHER_FLAG.match(word)]
     if any(word in ("-h", "--help") for word in words):
         print(help_text(entry, schema))
         return ExitCode.DONE
     try:
         tree, problems = composed(entry, words)
-        function(build(schema, tree, problems))
+        return function(build(schema, tree, problems)) or ExitCode.DONE
     except UserError as error:
         rank = os.environ.get("RANK", "0")
         if rank == "0" or error.code != ExitCode.CONFIG_REFUSED:
@@ -59,7 +67,6 @@ def run(entry: str, schema: type[Schema], function: Callable[[Schema], None], ar
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return ExitCode.DONE
 
 
 def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER) -> tuple[dict[str, Any], list[str]]:

@@ -3,20 +3,26 @@
 from collections.abc import Iterator
 
 from jp_llm.config.checkpoint import CheckpointConfig
+from jp_llm.config.cluster import ClusterConfig
 from jp_llm.config.data import DataConfig
+from jp_llm.config.guard import GuardConfig
 from jp_llm.config.layout import Layout, layouts
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.config.section import Section
+from jp_llm.config.slurm import SlurmConfig
+from jp_llm.config.supervise import SuperviseConfig
 from jp_llm.config.train import TrainConfig
+from jp_llm.config.watchdog import WatchdogConfig
 
 NAMED_LAYOUTS = 3
 """How many legal layouts a refusal names."""
 
 
 class RunConfig(Section):
-    """What `launch/train.py` reads (`configs/train.yaml`)."""
+    """What `launch/train.py`, `plan.py`, `submit.py` and `supervise.py` read (`configs/train.yaml`): the same words
+    plan a run, submit it and train it."""
 
     run_dir: str = "runs/default"
     """Folder of this run; running the same command again continues from its last checkpoint."""
@@ -30,6 +36,11 @@ class RunConfig(Section):
     parallel: ParallelConfig = ParallelConfig()
     train: TrainConfig = TrainConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    guard: GuardConfig = GuardConfig()
+    watchdog: WatchdogConfig = WatchdogConfig()
+    supervise: SuperviseConfig = SuperviseConfig()
+    slurm: SlurmConfig = SlurmConfig()
+    cluster: ClusterConfig | None = None
 
     @property
     def seq_length(self) -> int:

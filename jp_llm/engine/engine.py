@@ -27,6 +27,9 @@ from jp_llm.parallel.tensor import sum_gradients
 ReadPiece = Callable[[Piece, str], Tensor]
 """(piece, `weight` or a moment) -> its fp32 elements, flat."""
 
+Judge = Callable[[float, float], str | None]
+"""(loss, gradient norm) of a step, either of which may not be finite -> why its update must not be applied, or None."""
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -35,7 +38,12 @@ class StepResult:
     loss: float
     z_loss: float
     grad_norm: float
+    """Before clipping; NaN if it was not finite."""
     applied: bool
+    refused: str | None = None
+    """Why `judge` did not let a finite update be applied."""
+    votes: tuple[float, ...] = ()
+    """Summed over all processes."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +134,15 @@ class Engine:
                 yield fragment.parameter, piece, state
                 begin += piece.size
 
-    def train_step(self, batch: Batch, learning_rate: float) -> StepResult:
-        """One update on one global batch, of which `batch` is the part of this process's data-parallel rank."""
+    def train_step(
+        self, batch: Batch, learning_rate: float, *, votes: Sequence[float] = (), judge: Judge | None = None
+    ) -> StepResult:
+        """One update on one global batch, of which `batch` is the part of this process's data-parallel rank.
+
+        Args:
+            votes: numbers of this process that travel with the loss; as many on every process.
+            judge: asked once before the update, with the same numbers on every process.
+        """
         micro_batches = batch.microbatches
         data_parallel_size = self.grid.layout.data
         num_tokens = sum(micro_batch.targets_BT.numel() for micro_batch in micro_batches) * data_parallel_size
@@ -159,11 +174,26 @@ class Engine:
         shape = self._hidden_shape(micro_batches[0].tokens_BT)
         self._player.play(actions, hidden_shape=shape, forward=forward, backward=backward)
         self._tied.collect()
-        grad_norm, applied = self.zero.step(learning_rate)
+        loss_sum, z_loss_sum, *all_votes = self._over_all_processes(sums, votes).tolist()
+        loss = loss_sum / num_tokens
+        refused: list[str] = []
+
+        def allowed(grad_norm: float) -> bool:
+            reason = judge(loss, grad_norm) if judge else None
+            refused.extend([reason] if reason else [])
+            return not reason
+
+        grad_norm, applied = self.zero.step(learning_rate, allowed)
         self._keep_copies_equal()
         self._tied.publish()
-        loss_sum, z_loss_sum = self._over_all_processes(sums).tolist()
-        return StepResult(loss_sum / num_tokens, z_loss_sum / num_tokens, grad_norm, applied)
+        return StepResult(
+            loss=loss,
+            z_loss=z_loss_sum / num_tokens,
+            grad_norm=grad_norm,
+            applied=applied,
+            refused=refused[0] if refused else None,
+            votes=tuple(all_votes),
+        )
 
     @torch.no_grad()
     def summed_losses(self, micro_batches: Sequence[Microbatch]) -> float:
@@ -248,9 +278,11 @@ class Engine:
             for tensor, value in zip(tensors, torch.split(values, [len(tensor) for tensor in tensors]), strict=True):
                 tensor.copy_(value)
 
-    def _over_all_processes(self, sums: Tensor) -> Tensor:
-        """What the last stages found, summed over data parallel; the ranks of a tensor axis have all found the same."""
+    def _over_all_processes(self, sums: Tensor, votes: Sequence[float] = ()) -> Tensor:
+        """What the last stages found, summed over data parallel (the ranks of a tensor axis have all found the same),
+        and behind it the votes of every process, summed over all."""
         if not self.grid.is_last_stage or self.grid.tensor_rank > 0:
             sums.zero_()
+        sums = torch.cat((sums, torch.tensor(votes, dtype=sums.dtype, device=sums.device)))
         torch.distributed.all_reduce(sums)
         return sums

@@ -10,7 +10,7 @@ processes agree on what they are about to do together: an upgrade fails with wor
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -217,8 +217,11 @@ class ZeroEngine:
             module.ds_grads_remaining = count  # type: ignore[assignment]
         self.engine.backward(objective)
 
-    def step(self, learning_rate: float) -> tuple[float, bool]:
+    def step(self, learning_rate: float, allowed: Callable[[float], bool] = lambda norm: True) -> tuple[float, bool]:
         """Reduce, clip and update; gradients are zero afterwards.
+
+        Args:
+            allowed: asked with the gradient norm before clipping, on every process alike, whether to apply the update.
 
         Returns:
             The global gradient norm before clipping, and whether the update was applied: a norm that is not finite
@@ -227,7 +230,7 @@ class ZeroEngine:
         for group in self._torch_optimizer.param_groups:
             group["lr"] = learning_rate
         if self.zero_stage == 0:
-            return self._plain_step()
+            return self._plain_step(allowed)
         self.engine.step()
         applied = bool(self.engine.was_step_applied())
         norm = self.engine.get_global_grad_norm()
@@ -265,7 +268,7 @@ class ZeroEngine:
         for parameter in self.engine.module.parameters():
             parameter.ds_active_sub_modules.add(_PINNED)
 
-    def _plain_step(self) -> tuple[float, bool]:
+    def _plain_step(self, allowed: Callable[[float], bool]) -> tuple[float, bool]:
         # DeepSpeed reports no norm and applies a NaN at stage 0, so reduction and clipping are done here.
         if self.grid.layout.data > 1:
             self.engine.buffered_allreduce_fallback()
@@ -274,13 +277,14 @@ class ZeroEngine:
         squares = torch.nn.utils.get_total_norm(gradients).square().reshape(1)
         torch.distributed.all_reduce(squares, group=self.grid.model_group)
         norm = squares.sqrt()[0]
-        applied = bool(torch.isfinite(norm))
+        finite = bool(torch.isfinite(norm))
+        applied = finite and allowed(float(norm))
         if applied:
             if self.clipping > 0:
                 torch.nn.utils.clip_grads_with_norm_(self.engine.module.parameters(), self.clipping, norm)
             self.engine.step()
         self.engine.zero_grad()
-        return (float(norm) if applied else float("nan")), applied
+        return (float(norm) if finite else float("nan")), applied
 
     def fragments(self) -> Iterator[Fragment]:
         """The fp32 state that this process holds. Under stages 1 to 3 no two processes hold the same range."""

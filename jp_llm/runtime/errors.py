@@ -11,6 +11,10 @@ class ExitCode(IntEnum):
     UNEXPECTED = 1  # a bug or a crash: restarting may help
     CONFIG_REFUSED = 2  # the configuration is wrong: restarting cannot help
     PREFLIGHT_REFUSED = 3  # configuration is fine, but data, tokenizer, disk or checkpoint is not
+    RERUN_ELSEWHERE = 16  # a process computed something else than its replicas: restart without that host
+    NOT_TRUSTWORTHY = 17  # training diverged and its budgets are spent: a person must look at it
+    SAVED = 85  # stopped from outside with everything saved: the same command continues
+    HUNG = 124  # stood still and was ended, stacks are in the run folder: restart
 
 
 class UserError(Exception):

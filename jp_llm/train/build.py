@@ -11,12 +11,15 @@ from jp_llm.config.arithmetic import flops_per_token, peak_flops
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
+from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import build_schedule
 from jp_llm.parallel.grid import Grid
 from jp_llm.runtime.env import World, complete_environment
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.runtime.lock import locked
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.train.control import Control
 from jp_llm.train.loop import Run, fit
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
@@ -24,9 +27,10 @@ from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.summary import summary
 from jp_llm.train.throughput import Throughput
+from jp_llm.watch.heartbeat import Pulse
 
 
-def run(preflight: Preflight) -> None:
+def run(preflight: Preflight) -> ExitCode:
     """Train, from the beginning or from the newest checkpoint of the run folder, to the last step."""
     with ExitStack() as stack:
         if preflight.world.is_main:
@@ -35,12 +39,18 @@ def run(preflight: Preflight) -> None:
         device = pick_device(preflight.config.train.device, preflight.world)
         prepare(device)
         stack.callback(_leave)
-        fit(build(preflight, device, stack))
+        return fit(build(preflight, device, stack))
 
 
 def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
+    folder = RunFolder(preflight.run_dir)
+    control = Control(folder, world)
+    pulse = Pulse(folder, world, config.watchdog)
+    stack.callback(pulse.close)
+    pulse.at("start", 0)
+    guard = Guard(config.guard)
     grid = Grid(
         config.parallel.layout(world.size),
         key_value_heads=config.model.key_value_heads,
@@ -49,10 +59,13 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     saver = Saver(preflight)
     stack.callback(saver.close)
     engine = Engine(config, device, grid)
-    state = saver.restore(engine)
-    if state is None:
+    restored = saver.restore(engine)
+    if restored is None:
         state = TrainState()
         engine.initialize()
+    else:
+        state, guard_state = restored
+        guard.restore(guard_state)
     saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
@@ -85,6 +98,9 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         records=records,
         saver=saver,
         throughput=Throughput(flops_per_token(config.model, config.seq_length), peak and peak * world.size),
+        guard=guard,
+        control=control,
+        pulse=pulse,
     )
 
 

@@ -7,15 +7,18 @@ from typing import Any
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine, StepResult
+from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import Schedule, learning_rate
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.train.complete import completions
+from jp_llm.train.control import Control
 from jp_llm.train.evaluate import evaluate
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.throughput import Throughput
+from jp_llm.watch.heartbeat import Pulse
 
 MOST_SKIPS_IN_A_ROW = 8
 
@@ -32,6 +35,9 @@ class Run:
     records: Records
     saver: Saver
     throughput: Throughput
+    guard: Guard
+    control: Control
+    pulse: Pulse
 
     @property
     def config(self) -> RunConfig:
@@ -39,8 +45,11 @@ class Run:
         return self.preflight.config
 
 
-def fit(run: Run) -> None:
-    """Train from `run.state` to the last step.
+def fit(run: Run) -> ExitCode:
+    """Train from `run.state` to the last step, or until the run is asked to stop.
+
+    Returns:
+        DONE, or SAVED if the run was stopped from outside.
 
     Raises:
         UserError: the gradients stopped being finite, or the last checkpoint could not be written.
@@ -49,13 +58,15 @@ def fit(run: Run) -> None:
     if state.step >= config.num_steps:
         if run.preflight.world.is_main:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
-        return
+        return ExitCode.DONE
     run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
     skips_in_a_row = 0
     while state.step < config.num_steps:
+        run.pulse.at("data", state.step + 1)
         batch = next(run.loader)
+        run.pulse.at("step", state.step + 1)
         rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
-        result = run.engine.train_step(batch, rate)
+        result = run.engine.train_step(batch, rate, votes=run.control.votes(), judge=run.guard.judge)
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
@@ -77,16 +88,24 @@ def fit(run: Run) -> None:
                 f"steps (events.jsonl; the last ones begin at sample {batch.first_sample})"
             )
         if run.preflight.evaluated_sources and _due(state.step, config.eval_every_steps, last):
+            run.pulse.at("evaluate", state.step)
             held_out = evaluate(run.engine, run.preflight)
             run.records.log({"kind": "eval", "step": state.step, "sources": held_out})
         if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
+            run.pulse.at("sample", state.step)
             for record in completions(run.engine, run.preflight.tokenizer, state.step):
                 run.records.log(record)
         run.saver.report()
-        if _due(state.step, run.config.checkpoint.every_steps, last):
-            run.saver.save(run.engine, state, final=last)
+        orders = run.control.orders(result.votes)
+        if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
+            run.pulse.at("save", state.step)
+            run.saver.save(run.engine, state, guard=run.guard.state(), final=last or orders.stop)
+        if orders.stop and not last:
+            run.saver.events.write("stop", step=state.step, reason=orders.reason)
+            return ExitCode.SAVED
         run.throughput.forget_pause()
     run.saver.events.write("end", step=state.step)
+    return ExitCode.DONE
 
 
 def _due(step: int, every: int, last: bool) -> bool:

@@ -62,7 +62,7 @@ class Saver:
         if self.preflight.config.checkpoint.asynchronous:
             self._host_copy = HostCopy(engine.owned_state())
 
-    def save(self, engine: Engine, state: TrainState, *, final: bool) -> None:
+    def save(self, engine: Engine, state: TrainState, *, guard: dict[str, Any] | None = None, final: bool) -> None:
         """Begin the checkpoint of this step, and end it if it is the final one; every process calls this together.
 
         A checkpoint that cannot be written (a full disk) is reported and training goes on with the older ones; only
@@ -73,7 +73,7 @@ class Saver:
         """
         started = time.perf_counter()
         self.finish()
-        contents = self._contents(state)
+        contents = self._contents(state, guard)
         # Without a host copy the thread reads the state itself, and training waits for it.
         held = engine.owned_state() if self._host_copy is None else self._host_copy.take(engine.owned_state())
         ended = self._thread.submit(self._write, state.step, held, contents)
@@ -120,12 +120,13 @@ class Saver:
         )
         return None
 
-    def _contents(self, state: TrainState) -> Contents:
+    def _contents(self, state: TrainState, guard: dict[str, Any] | None) -> Contents:
         """Everything that the thread needs, as it is now."""
         config, world = self.preflight.config, self.preflight.world
         layout = config.parallel.layout(world.size)
         return Contents(
             state=state.as_dict(),
+            guard=guard or {},
             seed=config.seed,
             layout={
                 "world_size": world.size,
@@ -158,8 +159,8 @@ class Saver:
         if self.preflight.world.is_main:
             print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    def restore(self, engine: Engine) -> TrainState | None:
-        """Load the newest good checkpoint into `engine`; None if the run has none.
+    def restore(self, engine: Engine) -> tuple[TrainState, dict[str, Any]] | None:
+        """Load the newest good checkpoint into `engine`: counters and the guard's memory; None if the run has none.
 
         Raises:
             UserError: it belongs to another model, tokenizer or dataset, or none of the checkpoints is whole.
@@ -175,7 +176,7 @@ class Saver:
             self._tidy(bad, reader.manifest.state["step"])
         state = TrainState(**reader.manifest.state)
         engine.restore(reader.read_piece, state.applied_updates)
-        return state
+        return state, reader.manifest.guard
 
     def _require_one_folder(self) -> None:
         """
