@@ -1,0 +1,88 @@
+"""launch/train.py with a fault in it: FAULT="kill rank=1 step=7" python tests/helpers/faulty_train.py <words>
+
+The fault happens in one process, right before the training step with that number, and once in a run folder, however
+often the run is started again (`always=1` for every start). Start it as launch/train.py would be, by any launcher.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+
+def kill(**_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop(**_: Any) -> None:
+    """As a debugger or a sick kernel would."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def sleep_outside_collectives(seconds: str = "10000", **_: Any) -> None:
+    time.sleep(float(seconds))
+
+
+def send(name: str = "USR2", **_: Any) -> None:
+    os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
+
+
+def fail(**_: Any) -> None:
+    raise RuntimeError("a fault of the test")
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "kill": kill,
+    "stop": stop,
+    "sleep": sleep_outside_collectives,
+    "send": send,
+    "fail": fail,
+}
+"""Each is called with the words behind its name, `engine` (of this process) and `run_dir`."""
+
+
+def install(fault: str, run_dir: Path) -> None:
+    """Let `fault` happen before its step."""
+    name, *words = fault.split()
+    details = dict(word.split("=", 1) for word in words)
+    rank, step = int(details.pop("rank", 0)), int(details.pop("step"))
+    always = details.pop("always", "0") == "1"
+    if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) != rank:
+        return
+    from jp_llm.train import loop
+
+    original = loop.learning_rate
+
+    def at_step(optim: Any, schedule: Any, current: int, num_steps: int) -> float:
+        # The loop asks for the rate of each step just before it.
+        marker = run_dir / f".fault_{name}_{rank}_{step}"
+        if current == step and (always or not marker.exists()):
+            marker.touch()
+            FAULTS[name](run_dir=run_dir, **details)
+        return original(optim, schedule, current, num_steps)
+
+    loop.learning_rate = at_step
+
+
+def main() -> int:
+    from jp_llm.config.app import run
+    from jp_llm.config.run import RunConfig
+    from jp_llm.runtime.errors import ExitCode
+    from launch.train import train
+
+    def with_fault(config: RunConfig) -> ExitCode:
+        if fault := os.environ.get("FAULT"):
+            install(fault, Path(config.run_dir))
+        return train(config)
+
+    return run("train", RunConfig, with_fault)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
