@@ -79,8 +79,16 @@ def step_time(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> Step
     (Narayanan et al. 2021, section 2.2), then what happens once: gradients and weights over data parallel, and update.
     """
     device, link = Device.of(cluster, config.train.precision), links(cluster, layout)
-    parts = stage_parts(config, layout)
-    work = [_stage(config, layout, device, link, cluster.overlap, part) for part in set(parts)]
+    parts = stage_parts(
+        config.model,
+        layout.tensor,
+        layout.pipeline,
+        config.parallel.virtual_stages,
+        config.seq_length,
+        config.train.activation_checkpointing,
+    )
+    own = block(config.model, device, layout.tensor, config.train.micro_batch_size, config.seq_length)
+    work = [_stage(config, layout, device, link, cluster.overlap, part, own) for part in parts]
     slowest = max(work, key=lambda stage: stage.total)
     messages = 0.0
     if layout.pipeline > 1:
@@ -88,7 +96,7 @@ def step_time(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> Step
         hidden = device.element * tokens * config.model.hidden_size / layout.tensor
         messages = 2 * config.parallel.virtual_stages * link.pipeline.message(hidden)
     micro_batches = config.num_micro_batches(layout.data)
-    parameters = max(part.parameters(config.model, layout.tensor) for part in parts)
+    parameters = max(part.parameters for part in parts)
     return StepTime(
         computation=micro_batches * slowest.computation,
         recomputation=micro_batches * slowest.recomputation,
@@ -107,61 +115,44 @@ class StagePart:
     layers: int
     embedding: bool
     head: bool
-
-    def parameters(self, model: ModelConfig, tensor: int) -> int:
-        """Parameters on each tensor rank."""
-        embedding, layer, last = _sizes(model, tensor)
-        return self.layers * layer + self.embedding * embedding + self.head * last
-
-
-def stage_parts(config: RunConfig, layout: Layout) -> list[StagePart]:
-    """By pipeline rank."""
-    parts = _divide(
-        config.model,
-        layout.pipeline,
-        config.parallel.virtual_stages,
-        config.seq_length,
-        config.train.activation_checkpointing,
-    )
-    ranks = [parts[rank :: layout.pipeline] for rank in range(layout.pipeline)]
-    return [
-        StagePart(
-            layers=sum(len(part.layers) for part in own),
-            embedding=any(part.embedding for part in own),
-            head=any(part.head for part in own),
-        )
-        for own in ranks
-    ]
+    parameters: int
+    """On each tensor rank."""
 
 
 @lru_cache(maxsize=4096)
-def _divide(
-    model: ModelConfig, stages: int, virtual_stages: int, seq_length: int, recompute: bool
-) -> tuple[Stage, ...]:
-    return divide(model, stages, virtual_stages, seq_length, recompute=recompute)
+def stage_parts(
+    model: ModelConfig, tensor: int, pipeline: int, virtual_stages: int, seq_length: int, recompute: bool
+) -> tuple[StagePart, ...]:
+    """What distinct pipeline stages hold (arguments as in `jp_llm.config.stages.divide`)."""
+    parts = divide(model, pipeline, virtual_stages, seq_length, recompute=recompute)
+    embedding, layer, last = _sizes(model, tensor)
+    found = set()
+    for rank in range(pipeline):
+        own = parts[rank::pipeline]
+        layers = sum(len(part.layers) for part in own)
+        first, final = any(part.embedding for part in own), any(part.head for part in own)
+        found.add(StagePart(layers, first, final, layers * layer + first * embedding + final * last))
+    return tuple(found)
 
 
 @lru_cache(maxsize=256)
 def _sizes(model: ModelConfig, tensor: int) -> tuple[int, int, int]:
     """Parameters per tensor rank of the embedding, of one block, and of final norm and head."""
-    nothing = Stage(range(0), embedding=False, head=False, flops_per_token=0)
-    return (
-        rank_parameters(model, tensor, Stage(range(0), embedding=True, head=False, flops_per_token=0)),
-        rank_parameters(model, tensor, Stage(range(1), nothing.embedding, nothing.head, 0)),
-        rank_parameters(model, tensor, Stage(range(0), embedding=False, head=True, flops_per_token=0)),
-    )
+
+    def size(layers: int, *, embedding: bool = False, head: bool = False) -> int:
+        return rank_parameters(model, tensor, Stage(range(layers), embedding, head, flops_per_token=0))
+
+    return size(0, embedding=True), size(1), size(0, head=True)
 
 
 def _stage(
-    config: RunConfig, layout: Layout, device: Device, link: Links, overlap: float, part: StagePart
+    config: RunConfig, layout: Layout, device: Device, link: Links, overlap: float, part: StagePart, own: Passes
 ) -> _StageWork:
     model, train, tensor = config.model, config.train, layout.tensor
-    own = block(model, device, tensor, train.micro_batch_size, config.seq_length)
     loss = 0.0
     if part.head:
         loss = head(model, device, tensor, train.micro_batch_size, config.seq_length, train.loss_chunk_tokens)
-    parameters = part.parameters(model, tensor)
-    accumulation = ACCUMULATION_BYTES * parameters / device.memory_bytes
+    accumulation = ACCUMULATION_BYTES * part.parameters / device.memory_bytes
     recomputed = part.layers * own.forward if train.activation_checkpointing else 0.0
     collectives = Passes(0.0, 0.0)
     if tensor > 1:
@@ -175,7 +166,7 @@ def _stage(
         computation=part.layers * own.both + loss + accumulation,
         recomputation=recomputed,
         tensor=collectives.both,
-        data=_per_micro_batch(config, link.data, device, overlap, parameters, part.layers, Passes(forward, backward)),
+        data=_per_micro_batch(config, link.data, device, overlap, part, Passes(forward, backward)),
     )
 
 
@@ -186,7 +177,7 @@ def reduced_bytes(config: RunConfig) -> int:
 
 
 def _per_micro_batch(
-    config: RunConfig, link: Link, device: Device, overlap: float, parameters: int, layers: int, beside: Passes
+    config: RunConfig, link: Link, device: Device, overlap: float, part: StagePart, beside: Passes
 ) -> float:
     """What every micro-batch waits for data parallel (docs/parallelism.md has the bytes).
 
@@ -196,12 +187,13 @@ def _per_micro_batch(
     stage = config.parallel.zero_stage
     if stage < 2 or link.size == 1:
         return 0.0
-    reduction = link.ring(reduced_bytes(config) * parameters) + (ceil(parameters / BUCKET) - 1) * link.start
+    buckets = ceil(part.parameters / BUCKET)
+    reduction = link.ring(reduced_bytes(config) * part.parameters) + (buckets - 1) * link.start
     if stage == 2:
         return reduction
     gathering = 0.0
     if config.parallel.gather_policy == "per_micro_batch":
-        gathering = link.ring(device.element * parameters) + layers * link.start
+        gathering = link.ring(device.element * part.parameters) + part.layers * link.start
     return sum(
         traffic - overlap * min(traffic, computation)
         for traffic, computation in ((gathering, beside.forward), (gathering + reduction, beside.backward))

@@ -123,9 +123,7 @@ def block(model: ModelConfig, device: Device, tensor: int, sequences: int, seq_l
 
 
 @lru_cache(maxsize=1024)
-def head(
-    model: ModelConfig, device: Device, tensor: int, sequences: int, seq_length: int, chunk_tokens: int
-) -> float:
+def head(model: ModelConfig, device: Device, tensor: int, sequences: int, seq_length: int, chunk_tokens: int) -> float:
     """Loss and all its gradients of one micro-batch, computed in its forward pass (`jp_llm.model.loss`)."""
     tokens, rows = sequences * seq_length, model.padded_vocab_size // tensor
     chunk = min(chunk_tokens, tokens)

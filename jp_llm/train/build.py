@@ -14,9 +14,10 @@ from jp_llm.engine.zero import prepare
 from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import build_schedule
 from jp_llm.parallel.grid import Grid
+from jp_llm.plan.expectation import expected
 from jp_llm.runtime.env import World, complete_environment
 from jp_llm.runtime.errors import ExitCode, UserError
-from jp_llm.runtime.files import atomic_writer
+from jp_llm.runtime.files import atomic_writer, write_json
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.control import Control
@@ -72,6 +73,8 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     if world.is_main and state.step < config.train.num_steps:
         with atomic_writer(preflight.run_dir / "config.resolved.yaml") as file:
             file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
+        if config.cluster is not None:
+            write_json(folder.plan, expected(config, world.size))
     records = Records(config.train.loggers, world, preflight.run_dir, config.train.num_steps, resolved)
     stack.callback(records.close)
     loader = Loader(

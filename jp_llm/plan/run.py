@@ -1,0 +1,100 @@
+"""The door of the planner: words to a plan."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from jp_llm.config import app
+from jp_llm.config.run import RunConfig
+from jp_llm.plan.expectation import Expectation
+from jp_llm.plan.remedy import refusal
+from jp_llm.plan.report import report
+from jp_llm.plan.search import SEARCHED, Estimate, search
+from jp_llm.runtime.errors import config_error
+from jp_llm.shards.manifest import DatasetManifest
+from jp_llm.tokenizer.manifest import TokenizerManifest
+
+ASSUMED_VOCABULARY = 50_000
+"""Where neither data nor model.vocab_size is named."""
+NAMED_KINDS = 8
+JSON_FLAG = "--json"
+
+
+class PlanConfig(RunConfig):
+    """A run that has a cluster, and no dataset yet."""
+
+    def problems(self) -> list[str]:
+        # The search decides how the batch is divided.
+        settled = ("data.path:", "train.global_batch_size:")
+        found = [problem for problem in super().problems() if not problem.startswith(settled)]
+        if self.cluster is None:
+            found.append(
+                "cluster: choose the hardware, e.g. cluster=a100-80gb cluster.nodes=4 (--help lists the files)"
+            )
+        return found
+
+
+def main(words: Sequence[str]) -> int:
+    """Plan the run that `words` describe to `launch/train.py`; with --json the plan is printed as JSON.
+
+    Returns:
+        Exit code: 2 if nothing fits, with the nearest that does.
+    """
+    overrides = [word for word in words if word != JSON_FLAG]
+
+    def show(config: PlanConfig) -> None:
+        print(plan(config, overrides, as_json=JSON_FLAG in words))
+
+    return app.run("train", PlanConfig, show, overrides)
+
+
+def plan(config: RunConfig, words: Sequence[str], *, as_json: bool = False) -> str:
+    """Text or JSON of the best layouts.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    assert config.cluster is not None
+    config, notes = with_vocabulary(config)
+    held = held_keys(words)
+    found = search(config, config.cluster, held)
+    if found.best is None:
+        assert config.cluster is not None
+        raise config_error([refusal(config, config.cluster, held)])
+    kinds = found.kinds(NAMED_KINDS)
+    command = ["python", "launch/train.py", *training_words(words, found.best)]
+    if not config.data.path:
+        notes.append("name the dataset in the command below: data.path=...")
+    if as_json:
+        plans = [Expectation(estimate).to_json() for estimate in kinds]
+        return json.dumps({"command": command, "notes": notes, "plans": plans}, ensure_ascii=False, indent=2)
+    return report(kinds, command, notes)
+
+
+def held_keys(words: Sequence[str]) -> frozenset[str]:
+    """What the user has decided: keys of `SEARCHED` among the words, or a whole section."""
+    given = {word.partition("=")[0] for word in words}
+    return frozenset(key for key in SEARCHED if key in given or key.partition(".")[0] in given)
+
+
+def training_words(words: Sequence[str], best: Estimate) -> list[str]:
+    """The user's words and those that choose the layout."""
+    given = {word.partition("=")[0] for word in words}
+    return [*words, *(word for word in best.overrides if word.partition("=")[0] not in given)]
+
+
+def with_vocabulary(config: RunConfig) -> tuple[RunConfig, list[str]]:
+    """The configuration with the vocabulary of its dataset, and what had to be assumed.
+
+    Raises:
+        UserError: the dataset cannot be read.
+    """
+    notes = []
+    size = config.model.vocab_size
+    if size is None and config.data.path:
+        folder = Path(config.data.path)
+        size = TokenizerManifest.load(folder / DatasetManifest.load(folder).tokenizer.folder).vocab_size
+    elif size is None:
+        size = ASSUMED_VOCABULARY
+        notes.append(f"a vocabulary of {size:,} is assumed; name data.path or model.vocab_size")
+    return config.model_copy(update={"model": config.model.model_copy(update={"vocab_size": size})}), notes
