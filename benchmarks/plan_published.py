@@ -2,15 +2,15 @@
 
     python benchmarks/plan_published.py
 
-Tokens per second and device, which every definition of MFU agrees on, of runs whose shape, batch, layout and machines are
-published. Sources:
+Tokens per second and device, on which every definition of MFU agrees, of runs whose shape, batch, layout and machines
+are published. Sources:
 
-    llm-foundry   mosaicml/llm-foundry, scripts/train/benchmarking/README.md (MPT, FSDP full shard: ZeRO-3 here). The MPT
-                  of these rows has learned positions and biases, as the parameter counts of the table show: gpt2 here.
-                  Its global batches need not be multiples of the micro-batch; they are rounded down to one here.
+    llm-foundry   mosaicml/llm-foundry, scripts/train/benchmarking/README.md (MPT, FSDP full shard: ZeRO-3 here). MPT
+                  has learned positions and biases in these rows, as the table's parameter counts show: gpt2 here. Its
+                  global batches need not be multiples of the micro-batch; they are rounded down to one here.
     torchtitan    pytorch/torchtitan, docs/performance.md of 2024 (Llama 2 and 3, FSDP2). "Selective layer" recomputes
                   every second block: the mean of both predictions.
-    megatron      Narayanan et al. 2021, table 1, with the micro-batches of NVIDIA/Megatron-LM, examples/sc21/run_table_1.sh.
+    megatron      Narayanan et al. 2021, table 1; micro-batches from NVIDIA/Megatron-LM, examples/sc21/run_table_1.sh.
                   Its FLOP/s count recomputation and full attention (equation 3); turned back into tokens here.
     neox          Black et al. 2022, section 2.3 (117 TFLOP/s per GPU), with EleutherAI/gpt-neox, configs/20B.yml. Its
                   FLOP/s are (6 N + 60 T L h) per token (get_flops of that time): 747 tokens/s, which is also what
@@ -168,8 +168,8 @@ ROWS = (
 def unfused(cluster: ClusterConfig, head_dim: int) -> float:
     """attention_efficiency of two products over all scores with a fused softmax between them.
 
-    Per score forward: 4 head_dim FLOPs as fast as other products, and 8 bytes: scores are written, the softmax reads and
-    writes them, the second product reads them. The count that the planner uses has 2 head_dim FLOPs (causal).
+    Per score forward: 4 head_dim FLOPs as fast as other products, and 8 bytes: scores are written, read and written by
+    the softmax, and read by the second product. The count that the planner uses has 2 head_dim FLOPs (causal).
     """
     peak = 1e12 * cluster.peak_tflops
     products = 4 * head_dim / (peak * cluster.matmul_efficiency)

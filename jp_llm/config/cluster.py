@@ -11,8 +11,10 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ClusterConfig(Section):
-    """Per device unless a field says otherwise. `configs/cluster` holds what vendors publish and what runs reached; any
-    value may be overridden after a file is chosen, e.g. cluster=h100 cluster.nodes=4 cluster.price_per_device_hour=2."""
+    """Per device unless a field says otherwise. `configs/cluster` holds what vendors publish and what runs reached.
+
+    Any value may be overridden after a file is chosen: cluster=h100 cluster.nodes=4 cluster.price_per_device_hour=2.
+    """
 
     name: str
     """Of the file."""

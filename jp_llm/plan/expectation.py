@@ -10,6 +10,11 @@ from jp_llm.plan.interval import checkpoint_bytes, checkpoint_interval
 from jp_llm.plan.search import Estimate, estimate
 
 SECONDS_PER_DAY = 86_400
+MEMORY_PARTS = (
+    *("weights", "gradients", "optimizer", "tied", "gathered", "activations", "loss"),
+    *("communication", "step", "runtime", "margin"),
+)
+"""Of `RankMemory`, on the device."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Expectation:
 
     @property
     def mfu(self) -> float:
-        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B) with causal attention, as metrics.jsonl has it."""
+        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B), attention causal, as metrics.jsonl has it."""
         config, cluster = self.estimate.config, self.estimate.cluster
         peak = cluster.peak_tflops if config.train.precision == "bf16" else cluster.fp32_tflops
         return self.tokens_per_second_per_device * flops_per_token(config.model, config.seq_length) / (1e12 * peak)
@@ -121,7 +126,11 @@ class Expectation:
             "currency": cluster.currency,
             "bubble_share": self.bubble_share,
             "communication_share": self.communication_share,
-            "memory_bytes": {**asdict(memory), "total": memory.total},
+            "memory_bytes": {
+                **{part: getattr(memory, part) for part in MEMORY_PARTS},
+                "total": memory.total,
+                "host": memory.host,
+            },
             "checkpoint": asdict(self.checkpoints),
         }
 

@@ -52,7 +52,7 @@ def _link(cluster: ClusterConfig, size: int, stride: int) -> Link:
     """A ring enters and leaves each node once, and may use the adapters of all its ranks there; so a group with more
     ranks per node is faster between nodes, and one with a single rank per node has one adapter."""
     inside, outside = 1e9 * cluster.intra_node_gb_per_second, 1e9 * cluster.inter_node_gb_per_second
-    if size * stride <= cluster.devices_per_node:
+    if size == 1 or size * stride <= cluster.devices_per_node:
         return Link(size, inside, 1e-6 * cluster.intra_node_microseconds)
     per_node = max(1, cluster.devices_per_node // stride)
     return Link(size, min(inside, outside * per_node), 1e-6 * cluster.inter_node_microseconds)

@@ -46,7 +46,7 @@ def _offloaded(config: RunConfig, cluster: ClusterConfig, held: Set[str]) -> Ite
 
 
 def _fitting(config: RunConfig, cluster: ClusterConfig, held: Set[str]) -> Estimate | None:
-    """The fastest of what fits among the layouts that need the least memory."""
+    """The fastest of what fits with the smallest micro-batches and recomputation."""
     lean = search(config, cluster, held, lean=True)
     return next((candidate for candidate in lean.candidates if candidate.fits), None)
 

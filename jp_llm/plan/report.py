@@ -2,11 +2,10 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from jp_llm.config.arithmetic import num_parameters
-from jp_llm.plan.expectation import SECONDS_PER_DAY, Expectation
-from jp_llm.plan.memory import rank_memory
+from jp_llm.plan.expectation import MEMORY_PARTS, SECONDS_PER_DAY, Expectation
 from jp_llm.plan.search import GIB, Estimate
 
 
@@ -61,14 +60,10 @@ def report(kinds: Sequence[Estimate], command: Sequence[str], notes: Sequence[st
 
 def _memory(estimate: Estimate) -> str:
     memory, config = estimate.memory, estimate.config
-    parts = [
-        f"{field.name} {getattr(memory, field.name) / GIB:.1f}"
-        for field in fields(memory)
-        if field.name != "host" and getattr(memory, field.name) > 0.05 * GIB
-    ]
+    parts = [f"{part} {getattr(memory, part) / GIB:.1f}" for part in MEMORY_PARTS if getattr(memory, part) > 0.05 * GIB]
     other = not config.train.activation_checkpointing
     train = config.train.model_copy(update={"activation_checkpointing": other})
-    changed = rank_memory(config.model_copy(update={"train": train}), estimate.layout)
+    changed = replace(estimate, config=config.model_copy(update={"train": train})).memory
     host = f"; {memory.host / GIB:.1f} of host memory" if memory.host else ""
     return (
         f"{memory.total / GIB:.1f} of {estimate.cluster.memory_gib:g} GiB on the fullest device: {', '.join(parts)}"

@@ -54,13 +54,14 @@ def plan(config: RunConfig, words: Sequence[str], *, as_json: bool = False) -> s
     Raises:
         UserError: nothing fits.
     """
-    assert config.cluster is not None
+    cluster = config.cluster
+    if cluster is None:
+        raise ValueError("the configuration names no cluster")
     config, notes = with_vocabulary(config)
     held = held_keys(words)
-    found = search(config, config.cluster, held)
+    found = search(config, cluster, held)
     if found.best is None:
-        assert config.cluster is not None
-        raise config_error([refusal(config, config.cluster, held)])
+        raise config_error([refusal(config, cluster, held)])
     kinds = found.kinds(NAMED_KINDS)
     command = ["python", "launch/train.py", *training_words(words, found.best)]
     if not config.data.path:

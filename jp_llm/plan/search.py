@@ -1,6 +1,6 @@
 """Every layout of a cluster with its time and memory, the best first."""
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -42,13 +42,17 @@ class Estimate:
     @cached_property
     def memory(self) -> RankMemory:
         """Of the fullest process."""
-        return rank_memory(self.config, self.layout, device="cpu" if self.cluster.name == "cpu" else "cuda")
+        return rank_memory(self.config, self.layout, device="cpu" if self._on_cpu else "cuda")
 
     @property
     def fits(self) -> bool:
-        """Whether device and host memory suffice."""
-        host = self.memory.host * self.cluster.devices_per_node
+        """Whether device and host memory suffice; on a CPU they are one."""
+        host = 0 if self._on_cpu else self.memory.host * self.cluster.devices_per_node
         return self.memory.total <= self.cluster.memory_gib * GIB and host <= self.cluster.host_memory_gib * GIB
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.cluster.name == "cpu"
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -126,7 +130,7 @@ def search(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset
 
     Args:
         held: keys of `SEARCHED` whose value in `config` is wanted.
-        lean: look only at what needs the least memory, to learn whether anything fits.
+        lean: look only at micro-batches of 1 with recomputation, to learn whether anything fits.
     """
     found = [estimate(choice, layout, cluster) for choice, layout in _choices(config, cluster, held, lean)]
     return Search(tuple(sorted(found, key=lambda candidate: candidate.time.total)))
@@ -135,67 +139,52 @@ def search(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset
 def _choices(
     config: RunConfig, cluster: ClusterConfig, held: Set[str], lean: bool
 ) -> Iterator[tuple[RunConfig, Layout]]:
-    parallel, train, world_size = config.parallel, config.train, cluster.world_size
-
-    def values(key: str, free: tuple[Any, ...], configured: Any) -> tuple[Any, ...]:
-        return (configured,) if key in held else free
-
-    micro_batch_sizes = sorted(
-        {*MICRO_BATCH_SIZES[: 1 if lean else None], *(() if lean else (train.micro_batch_size,))}
-    )
-    micro_batches = values("train.micro_batch_size", tuple(micro_batch_sizes), train.micro_batch_size)
-    recomputing = values(
-        "train.activation_checkpointing", (True,) if lean else (False, True), train.activation_checkpointing
-    )
-    # Stage 0 in bf16 runs as stage 1; compiled blocks know no stage 3; stage 0 cannot offload.
-    stages = [0, 1, 2, 3] if train.precision == "fp32" and not parallel.offload_optimizer else [1, 2, 3]
-    zero_stages = [stage for stage in stages if not (train.compile and stage == 3)]
-    zero = values("parallel.zero_stage", tuple(zero_stages[-1:] if lean else zero_stages), parallel.zero_stage)
-    gather = values("parallel.gather", ("per_micro_batch", "per_step"), parallel.gather)
-    divisions = [
-        (stage, policy)
-        for stage in zero
-        for policy in (gather if stage == 3 else (parallel.gather if "parallel.gather" in held else None,))
-    ]
-    allowed = _allowed(config, cluster, held)
-    for virtual, size in product(
-        values("parallel.virtual_stages", VIRTUAL_STAGES, parallel.virtual_stages), micro_batches
-    ):
-        own_train = train.model_copy(update={"micro_batch_size": size})
+    parallel, train = config.parallel, config.train
+    sizes = (1,) if lean else tuple(sorted({*MICRO_BATCH_SIZES, train.micro_batch_size}))
+    virtual_stages = (parallel.virtual_stages,) if "parallel.virtual_stages" in held else VIRTUAL_STAGES
+    micro_batches = (train.micro_batch_size,) if "train.micro_batch_size" in held else sizes
+    recomputing = (True,) if lean else (False, True)
+    if "train.activation_checkpointing" in held:
+        recomputing = (train.activation_checkpointing,)
+    divisions = tuple(_divisions(config, held))
+    for virtual, size, recompute in product(virtual_stages, micro_batches, recomputing):
+        update = {"micro_batch_size": size, "activation_checkpointing": recompute}
+        own_train = train.model_copy(update=update)
         own_parallel = parallel.model_copy(update={"virtual_stages": virtual})
         base = config.model_copy(update={"parallel": own_parallel, "train": own_train})
-        for layout in base.legal_layouts(world_size):
-            uneven = virtual > 1 and base.num_micro_batches(layout.data) % layout.pipeline
-            if not allowed(layout) or (uneven and "parallel.virtual_stages" not in held):
+        for layout in base.legal_layouts(cluster.world_size):
+            if not _wanted(base, layout, cluster, held):
                 continue
             # A single data rank has nobody to divide its state with.
-            own_divisions = divisions if layout.data > 1 or "parallel.zero_stage" in held else divisions[:1]
-            for (stage, policy), recompute in product(own_divisions, recomputing):
-                update = {
-                    "zero_stage": stage,
-                    "gather": policy,
-                    "tensor": layout.tensor,
-                    "pipeline": layout.pipeline,
-                }
-                yield (
-                    base.model_copy(
-                        update={
-                            "parallel": own_parallel.model_copy(update=update),
-                            "train": own_train.model_copy(update={"activation_checkpointing": recompute}),
-                        }
-                    ),
-                    layout,
-                )
+            shared = layout.data > 1 or "parallel.zero_stage" in held
+            for stage, policy in divisions if shared else divisions[:1]:
+                axes = {"tensor": layout.tensor, "pipeline": layout.pipeline, "zero_stage": stage, "gather": policy}
+                yield base.model_copy(update={"parallel": own_parallel.model_copy(update=axes)}), layout
 
 
-def _allowed(config: RunConfig, cluster: ClusterConfig, held: Set[str]) -> Callable[[Layout], bool]:
-    """Tensor groups stay inside a node unless the user wants otherwise: every layer would wait for the network."""
+def _divisions(config: RunConfig, held: Set[str]) -> Iterator[tuple[int, str | None]]:
+    """(ZeRO stage, gather policy), the least division first."""
+    parallel, train = config.parallel, config.train
+    # Stage 0 in bf16 runs as stage 1, and cannot offload; compiled blocks know no stage 3.
+    first = 0 if train.precision == "fp32" and not parallel.offload_optimizer else 1
+    stages = range(first, 3 if train.compile else 4)
+    for stage in (parallel.zero_stage,) if "parallel.zero_stage" in held else stages:
+        if stage < 3:
+            yield stage, None
+        else:
+            free = ("per_micro_batch", "per_step")
+            yield from ((stage, policy) for policy in ((parallel.gather,) if "parallel.gather" in held else free))
 
-    def allowed(layout: Layout) -> bool:
-        if "parallel.pipeline" in held and layout.pipeline != config.parallel.pipeline:
-            return False
-        if "parallel.tensor" in held:
-            return layout.tensor == config.parallel.tensor
-        return cluster.devices_per_node % layout.tensor == 0
 
-    return allowed
+def _wanted(config: RunConfig, layout: Layout, cluster: ClusterConfig, held: Set[str]) -> bool:
+    """Left out unless they are given: tensor groups that span nodes, where every layer would wait for the network, and
+    virtual stages where the stages do not divide the micro-batches, which costs what they save."""
+    parallel = config.parallel
+    if "parallel.pipeline" in held and layout.pipeline != parallel.pipeline:
+        return False
+    if "parallel.tensor" in held and layout.tensor != parallel.tensor:
+        return False
+    if "parallel.tensor" not in held and cluster.devices_per_node % layout.tensor:
+        return False
+    uneven = parallel.virtual_stages > 1 and config.num_micro_batches(layout.data) % layout.pipeline
+    return "parallel.virtual_stages" in held or not uneven
