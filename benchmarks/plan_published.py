@@ -22,6 +22,7 @@ attention; for these the kernel's efficiency is computed from what their attenti
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from _report import report
@@ -177,10 +178,17 @@ def unfused(cluster: ClusterConfig, head_dim: int) -> float:
     return 2 * head_dim / peak / (products + moved)
 
 
+@cache
+def cluster_file(name: str) -> ClusterConfig:
+    """As it stands in configs/cluster."""
+    config = build(PlanConfig, *composed("train", [f"cluster={name}"])).cluster
+    assert config is not None
+    return config
+
+
 def cluster_of(row: Row) -> ClusterConfig:
     """The machines of a row."""
-    config = build(PlanConfig, *composed("train", [f"cluster={row.cluster}"])).cluster
-    assert config is not None
+    config = cluster_file(row.cluster)
     config = config.model_copy(update={"nodes": row.devices // config.devices_per_node, **row.hardware})
     if not row.flash:
         head_dim = row.model["hidden_size"] // row.model["num_attention_heads"]

@@ -29,10 +29,11 @@ def remedies(config: RunConfig, cluster: ClusterConfig, held: Set[str]) -> Itera
         if found is not None:
             yield f"cluster.nodes={nodes} {' '.join(found.overrides)}"
             break
-    for name, device in _larger_devices(cluster):
+    for device in _larger_devices(cluster):
         found = _fitting(config, device, held)
         if found is not None:
-            yield f"cluster={name} {' '.join(found.overrides)}"
+            size = f"cluster.nodes={device.nodes} cluster.devices_per_node={device.devices_per_node}"
+            yield f"cluster={device.name} {size} {' '.join(found.overrides)}"
             break
 
 
@@ -51,15 +52,17 @@ def _fitting(config: RunConfig, cluster: ClusterConfig, held: Set[str]) -> Estim
     return next((candidate for candidate in lean.candidates if candidate.fits), None)
 
 
-def _larger_devices(cluster: ClusterConfig) -> list[tuple[str, ClusterConfig]]:
-    """Cluster files with more memory per device, the smallest first, with as many devices."""
-    found = []
-    for path in sorted((CONFIG_FOLDER / "cluster").glob("*.yaml")):
-        other = ClusterConfig.model_validate(_values(path), strict=False)
-        if other.memory_gib > cluster.memory_gib and (other.name == "cpu") == (cluster.name == "cpu"):
-            nodes = -(-cluster.world_size // other.devices_per_node)
-            found.append((other.memory_gib, path.stem, other.model_copy(update={"nodes": nodes})))
-    return [(name, device) for _, name, device in sorted(found, key=lambda item: item[:2])]
+def _larger_devices(cluster: ClusterConfig) -> list[ClusterConfig]:
+    """As many devices with more memory, the smallest first."""
+    same_size = {"nodes": cluster.nodes, "devices_per_node": cluster.devices_per_node}
+    files = sorted((CONFIG_FOLDER / "cluster").glob("*.yaml"))
+    others = [ClusterConfig.model_validate(_values(path), strict=False) for path in files]
+    larger = [
+        other.model_copy(update=same_size)
+        for other in others
+        if other.memory_gib > cluster.memory_gib and (other.name == "cpu") == (cluster.name == "cpu")
+    ]
+    return sorted(larger, key=lambda other: (other.memory_gib, other.name))
 
 
 def _values(path: Path) -> dict[str, object]:

@@ -60,4 +60,6 @@ def test_values_without_a_cluster_are_refused_with_what_to_do() -> None:
         chosen("cluster.nodes=16")
     assert caught.value.code == 2
     (problem,) = caught.value.problems
-    assert problem.startswith("cluster: cluster.nodes without a cluster; choose the hardware first, e.g. cluster=a100-80gb")
+    assert problem.startswith(
+        "cluster: cluster.nodes without a cluster; choose the hardware first, e.g. cluster=a100-80gb"
+    )
