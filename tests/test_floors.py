@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "checkpoint": {"runtime", "parallel"},
     "watch": {"runtime", "config"},
     "guard": {"runtime", "config"},
-    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard"},
+    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard", "plan"},
     "plan": GROUND,
     "supervise": GROUND | {"watch"},
     "submit": GROUND | {"supervise"},
