@@ -30,7 +30,7 @@ from jp_llm.plan.memory import rank_memory
 MIB = 2**20
 STEPS = 2
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-COMMON = "data.path=unused model.vocab_size=8000 train.seq_length=256 checkpoint.asynchronous=false"
+COMMON = "data.path=unused model.vocab_size=8000 train.seq_length=128 checkpoint.asynchronous=false"
 NO_SIZE = (
     "model.hidden_size=64 model.num_layers=2 model.num_attention_heads=2 model.intermediate_size=null "
     "train.seq_length=32 model.vocab_size=256"
@@ -40,11 +40,11 @@ LARGE = "model/size=336m model.num_layers=12"
 
 CASES = {
     "37m llama fp32": "model/size=37m train.precision=fp32 parallel.zero_stage=0 "
-    "train.micro_batch_size=4 train.global_batch_size=8",
+    "train.micro_batch_size=8 train.global_batch_size=16",
     "37m llama fp32, recompute": "model/size=37m train.precision=fp32 parallel.zero_stage=0 "
-    "train.micro_batch_size=16 train.global_batch_size=32 train.activation_checkpointing=true",
+    "train.micro_batch_size=8 train.global_batch_size=16 train.activation_checkpointing=true",
     "37m gpt2 bf16, ZeRO-1": "model/size=37m model/arch=gpt2 train.precision=bf16 parallel.zero_stage=1 "
-    "train.micro_batch_size=4 train.global_batch_size=8",
+    "train.micro_batch_size=8 train.global_batch_size=16",
     "58m llama fp32, ZeRO-1": f"{MIDDLE} train.precision=fp32 parallel.zero_stage=1 "
     "train.micro_batch_size=2 train.global_batch_size=4",
     "58m llama bf16, ZeRO-3": f"{MIDDLE} train.precision=bf16 parallel.zero_stage=3 "
@@ -120,6 +120,7 @@ def compare(name: str, words: str) -> dict[str, object]:
     config = config_of(words)
     memory = rank_memory(config, Layout(), device="cpu")
     predicted, measured = memory.total - memory.runtime, found["most"] - found["before"]
+    print(f"{name}: {predicted / MIB:,.0f} MiB predicted, {measured / MIB:,.0f} measured", file=sys.stderr, flush=True)
     return {
         "case": name,
         "parameters": num_parameters(config.model),
