@@ -37,7 +37,7 @@ class Evidence:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._before = {path: _content(path) for path in self._files()}
-        self._events_before = folder.events.stat().st_size if folder.events.exists() else 0
+        self._sizes = {path: _size(path) for path in (folder.events, folder.metrics)}
 
     def ending(self, code: int, num_steps: int, *, order: Order = Order.NOBODY) -> Ending:
         """All that is known now that the launcher returned `code`; `order` is the supervisor's own."""
@@ -47,7 +47,7 @@ class Evidence:
         if cause is ExitCode.SAVED and order is Order.NOBODY:
             order = Order.PERSON if reason.startswith(KILL_REASON) else Order.SIGNAL
         host = str(witness.get("host") or "") if cause is not ExitCode.UNEXPECTED or reason else ""
-        return Ending(cause, code, self._step(status, beats), reason, host, order)
+        return Ending(cause, code, self.step_under_way(), reason, host, order)
 
     def status(self) -> dict[str, Any]:
         """status.json of this start; empty if it wrote none."""
@@ -59,21 +59,41 @@ class Evidence:
             if beat := self._new(path):
                 yield beat
 
-    def events(self) -> list[dict[str, Any]]:
-        """Events since the start."""
-        if not self.folder.events.exists():
-            return []
-        size = self._events_before
-        with self.folder.events.open("rb") as file:
-            before = file.read(size).count(b"\n")
-        return read_json_lines(self.folder.events)[before:]
+    def step_under_way(self) -> int | None:
+        """The step of the process that is furthest; None if training has not begun."""
+        begun = self._begun()
+        if begun is None:
+            return None
+        status = self.status()
+        finished = [int(record["step"]) for record in self._lines(self.folder.metrics) if "step" in record]
+        finished += [int(begun["step"]), int(status.get("step", 0))]
+        is_over = status.get("state") in ("done", "saved")
+        beats = [int(beat.get("step", 0)) for beat in self.heartbeats()]
+        return max(max(finished) + (not is_over), *beats, 0)
 
-    def first_sample(self, step: int | None) -> int | None:
-        """Global index of the first sample of `step`, if an event of this start tells it."""
-        for event in self.events():
-            if event.get("event") in ("start", "resume") and "consumed_samples" in event and step is not None:
-                return int(event["consumed_samples"] + (step - event["step"] - 1) * event["global_batch_size"])
-        return None
+    def samples(self) -> range:
+        """Global indices of the samples of the step that is under way, where no batch was left out before it."""
+        begun, step = self._begun(), self.step_under_way()
+        if begun is None or step is None:
+            return range(0)
+        size = int(begun["global_batch_size"])
+        first = int(begun["consumed_samples"]) + (step - int(begun["step"]) - 1) * size
+        return range(first, first + size)
+
+    def failed(self) -> list[str]:
+        """Processes that have failed, or that are no longer there although they did not say that they would go."""
+        here = socket.gethostname()
+        return [
+            f"process {beat.get('rank')} on {beat.get('host')}"
+            for beat in self.heartbeats()
+            if (beat.get("state") == "ended" and beat.get("code") not in (ExitCode.DONE, ExitCode.SAVED))
+            or (beat.get("state") == "running" and beat.get("host") == here and not _is_training(beat.get("pid")))
+        ]
+
+    def _begun(self) -> dict[str, Any] | None:
+        """The event with which training began."""
+        events = self._lines(self.folder.events)
+        return next((event for event in events if event.get("event") in ("start", "resume")), None)
 
     def _cause(
         self, code: int, num_steps: int, status: dict[str, Any], beats: list[dict[str, Any]]
@@ -93,14 +113,14 @@ class Evidence:
                 return cause, {}
         return ExitCode.UNEXPECTED, {"reason": _meaning(code)}
 
-    @staticmethod
-    def _step(status: dict[str, Any], beats: list[dict[str, Any]]) -> int | None:
-        # A process that is starting is at step 0; the step under way is that of the process that is furthest.
-        steps = [witness["step"] for witness in (status, *beats) if isinstance(witness.get("step"), int)]
-        return max(steps, default=0) or None
-
     def _files(self) -> list[Path]:
         return [self.folder.status, *self.folder.heartbeats.glob("rank_*.json")]
+
+    def _lines(self, path: Path) -> list[dict[str, Any]]:
+        """Lines that were added since the start."""
+        if _size(path) <= self._sizes[path]:
+            return []
+        return [line for line in read_json_lines(path, start=self._sizes[path]) if isinstance(line, dict)]
 
     def _new(self, path: Path) -> dict[str, Any]:
         content = _content(path)
@@ -134,6 +154,10 @@ def _is_training(pid: Any) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     return any(word.endswith(TRAINING_SCRIPT.encode()) for word in words)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _content(path: Path) -> bytes | None:
