@@ -61,13 +61,12 @@ class Evidence:
 
     def step_under_way(self) -> int | None:
         """The step of the process that is furthest; None if training has not begun."""
-        begun = self._begun()
+        begun, status = self._begun(), self.status()
+        is_over = status.get("state") in ("done", "saved")
         if begun is None:
-            return None
-        status = self.status()
+            return int(status.get("step", 0)) if is_over else None
         finished = [int(record["step"]) for record in self._lines(self.folder.metrics) if "step" in record]
         finished += [int(begun["step"]), int(status.get("step", 0))]
-        is_over = status.get("state") in ("done", "saved")
         beats = [int(beat.get("step", 0)) for beat in self.heartbeats()]
         return max(max(finished) + (not is_over), *beats, 0)
 
@@ -82,12 +81,11 @@ class Evidence:
 
     def failed(self) -> list[str]:
         """Processes that have failed, or that are no longer there although they did not say that they would go."""
-        here = socket.gethostname()
         return [
             f"process {beat.get('rank')} on {beat.get('host')}"
             for beat in self.heartbeats()
             if (beat.get("state") == "ended" and beat.get("code") not in (ExitCode.DONE, ExitCode.SAVED))
-            or (beat.get("state") == "running" and beat.get("host") == here and not _is_training(beat.get("pid")))
+            or (beat.get("state") == "running" and _is_here(beat) and not _is_training(beat.get("pid")))
         ]
 
     def _begun(self) -> dict[str, Any] | None:
@@ -143,8 +141,13 @@ def done_step(folder: RunFolder) -> int:
 
 def orphans(heartbeats: Iterator[dict[str, Any]]) -> list[int]:
     """Processes of a run on this machine that are still there, although their launcher is not."""
-    here = socket.gethostname()
-    return [beat["pid"] for beat in heartbeats if beat.get("host") == here and _is_training(beat.get("pid"))]
+    return [beat["pid"] for beat in heartbeats if _is_here(beat) and _is_training(beat.get("pid"))]
+
+
+def _is_here(beat: dict[str, Any]) -> bool:
+    """Whether its process number means something to this process: the same host, and the same container."""
+    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    return beat.get("host") == host and beat.get("namespace") in (None, os.stat("/proc/self/ns/pid").st_ino)
 
 
 def _is_training(pid: Any) -> bool:

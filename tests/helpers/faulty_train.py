@@ -33,6 +33,24 @@ def send(name: str = "USR2", **_: Any) -> None:
     os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
 
 
+def send_in_save(name: str = "USR2", **_: Any) -> None:
+    """In the middle of the next save: before its manifest is written."""
+    from jp_llm.train import saver
+
+    original = saver.write
+
+    def interrupted(folder: Path, *words: Any) -> None:
+        def at_first_piece(state: Any) -> Any:
+            send(name)
+            time.sleep(0.5)
+            yield from state
+
+        saver.write = original
+        original(folder, at_first_piece(words[0]), *words[1:])
+
+    saver.write = interrupted
+
+
 def fail(**_: Any) -> None:
     raise RuntimeError("a fault of the test")
 
@@ -42,6 +60,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "stop": stop,
     "sleep": sleep_outside_collectives,
     "send": send,
+    "send_in_save": send_in_save,
     "fail": fail,
 }
 """Each is called with the words behind its name, `engine` (of this process) and `run_dir`."""
