@@ -44,6 +44,8 @@ class Evidence:
         status, beats = self.status(), list(self.heartbeats())
         cause, witness = self._cause(code, num_steps, status, beats)
         reason = str(witness.get("reason") or "")
+        if cause is ExitCode.UNEXPECTED:
+            reason = "; ".join(filter(None, (reason, _meaning(code))))
         if cause is ExitCode.SAVED and order is Order.NOBODY:
             order = Order.PERSON if reason.startswith(KILL_REASON) else Order.SIGNAL
         host = str(witness.get("host") or "") if cause is not ExitCode.UNEXPECTED or reason else ""
@@ -105,11 +107,14 @@ class Evidence:
             if cause is ExitCode.SAVED and status.get("state") != "saved":
                 # All processes leave together; one that was on its way when another died proves nothing.
                 continue
+            if cause is ExitCode.UNEXPECTED:
+                ended += _silent(beats)
             if ended:
-                return cause, max(ended, key=lambda witness: bool(witness.get("reason")))
+                # What others say later is mostly that somebody has left.
+                return cause, min(ended, key=lambda witness: (not witness.get("reason"), witness.get("time", 0.0)))
             if code == cause and cause is not ExitCode.UNEXPECTED:
                 return cause, {}
-        return ExitCode.UNEXPECTED, {"reason": _meaning(code)}
+        return ExitCode.UNEXPECTED, {}
 
     def _files(self) -> list[Path]:
         return [self.folder.status, *self.folder.heartbeats.glob("rank_*.json")]
@@ -129,6 +134,15 @@ class Evidence:
         except (OSError, ValueError):
             return {}
         return value if isinstance(value, dict) else {}
+
+
+def _silent(beats: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The processes that ended without a word, as SIGKILL ends them, with that as their reason."""
+    return [
+        beat | {"reason": f"process {beat.get('rank')} on {beat.get('host')} ended without a word"}
+        for beat in beats
+        if beat.get("state") == "running"
+    ]
 
 
 def done_step(folder: RunFolder) -> int:
