@@ -15,8 +15,8 @@ WORDS = st.lists(st.text(min_size=1).filter(lambda word: not word.endswith("trai
 @given(WORDS, WORDS)
 def test_every_word_is_passed_as_it_is(launcher: list[str], words: list[str]) -> None:
     argv = [*launcher, "launch/train.py", *words]
-    for given in (argv, ["--", *argv]):
-        command = parse(given)
+    for words_of_person in (argv, ["--", *argv]):
+        command = parse(words_of_person)
         assert command.argv == argv
         assert command.words == tuple(words)
 
@@ -27,7 +27,7 @@ def test_a_second_script_is_a_word_of_the_first() -> None:
 
 @pytest.mark.parametrize("argv", [[], ["--"], ["torchrun", "launch/generate.py"]])
 def test_a_command_without_training_is_refused(argv: list[str]) -> None:
-    with pytest.raises(UserError, match="ends in train.py") as caught:
+    with pytest.raises(UserError, match=r"ends in train\.py") as caught:
         parse(argv)
     assert caught.value.code is ExitCode.CONFIG_REFUSED
 
