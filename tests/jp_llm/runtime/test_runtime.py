@@ -74,9 +74,9 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_about_to_be_given_back_is_waited_for(tmp_path: Path) -> None:
-    with locked(tmp_path):
-        with pytest.raises(UserError, match="another run is working"), locked(tmp_path, patience_seconds=0.3):
-            pass
+    refused = pytest.raises(UserError, match="another run is working")
+    with locked(tmp_path), refused, locked(tmp_path, patience_seconds=0.3):
+        pass
     given_back = []
     with ExitStack() as stack:
         stack.enter_context(locked(tmp_path))
