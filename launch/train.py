@@ -5,6 +5,8 @@ import sys
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.errors import ExitCode
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.heartbeat import Pulse
 
 
 def train(config: RunConfig) -> ExitCode:
@@ -17,9 +19,12 @@ def train(config: RunConfig) -> ExitCode:
     from jp_llm.train.preflight import check
 
     preflight = check(config)
-    from jp_llm.train.build import run as run_training
+    with Pulse(RunFolder(preflight.run_dir), preflight.world, config.watchdog) as pulse:
+        from jp_llm.train.build import run as run_training
 
-    return run_training(preflight)
+        code = run_training(preflight, pulse)
+        pulse.close(code)
+        return code
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
+from jp_llm.train.straggler import Stragglers
 from jp_llm.train.summary import summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
 
-def run(preflight: Preflight) -> ExitCode:
+def run(preflight: Preflight, pulse: Pulse | None = None) -> ExitCode:
     """Train, from the beginning or from the newest checkpoint of the run folder, to the last step."""
     with ExitStack() as stack:
         if preflight.world.is_main:
@@ -39,17 +40,19 @@ def run(preflight: Preflight) -> ExitCode:
         device = pick_device(preflight.config.train.device, preflight.world)
         prepare(device)
         stack.callback(_leave)
-        return fit(build(preflight, device, stack))
+        return fit(build(preflight, device, stack, pulse))
 
 
-def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
-    """Put a run together; what must be closed is left to `stack`. Every process calls this."""
+def build(preflight: Preflight, device: torch.device, stack: ExitStack, pulse: Pulse | None = None) -> Run:
+    """Put a run together; what must be closed is left to `stack`. Every process calls this.
+
+    Args:
+        pulse: that the process beats with already; None for a run that nobody watches.
+    """
     config, world = preflight.config, preflight.world
     folder = RunFolder(preflight.run_dir)
     control = Control(folder, world)
-    pulse = Pulse(folder, world, config.watchdog)
-    stack.callback(pulse.close)
-    pulse.at("start", 0)
+    pulse = pulse or Pulse(folder, world, config.watchdog)
     guard = Guard(config.guard)
     grid = Grid(
         config.parallel.layout(world.size),
@@ -101,6 +104,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         guard=guard,
         control=control,
         pulse=pulse,
+        stragglers=Stragglers(config, world, engine, saver.events, records),
     )
 
 
