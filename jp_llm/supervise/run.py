@@ -123,6 +123,7 @@ class Supervisor:
         # Here the words and hosts of launchers that pass them through a remote shell are made safe.
         argv = self.command.argv
         evidence = Evidence(self.folder)
+        steps_before = slurm.steps(self.job) if self.job else set()
         self._event("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log)
@@ -139,6 +140,8 @@ class Supervisor:
                     break
         finally:
             code = attempt.end()
+        if self.job:
+            slurm.end_steps(sorted(slurm.steps(self.job) - steps_before))
         self._end_orphans(evidence)
         if ordered:
             # Obeyed or not: the next start must not find it.

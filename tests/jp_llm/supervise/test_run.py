@@ -330,14 +330,14 @@ time.sleep(1000)
     assert supervised.events("attempt_end")[0]["reason"].endswith("boom (samples 16 to 23)")
 
 
-def fake_scontrol(supervised: Supervised, body: str) -> Path:
-    """A `scontrol` that notes its words and does `body`."""
+def fake_scontrol(supervised: Supervised, body: str, name: str = "scontrol") -> Path:
+    """A `scontrol` (or another command) that notes its words and does `body`."""
     folder = supervised.folder / "bin"
-    folder.mkdir()
-    calls = folder / "calls.jsonl"
-    script = folder / "scontrol"
+    folder.mkdir(exist_ok=True)
+    calls = folder / f"{name}.jsonl"
+    script = folder / name
     script.write_text(
-        f"#!{sys.executable}\nimport json, sys\n"
+        f"#!{sys.executable}\nimport json, os, sys\n"
         f"open({str(calls)!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n{body}\n"
     )
     script.chmod(0o755)
@@ -385,6 +385,22 @@ def test_in_slurm_a_sick_host_is_left_out(supervised: Supervised) -> None:
     assert code == 16
     assert json.loads(calls.read_text().splitlines()[-1]) == ["update", "JobId=77", "ExcNodeList=n2"]
     assert (supervised.run_dir / "bad_hosts.txt").read_text() == "n2\n"
+
+
+def test_in_slurm_the_steps_of_a_launcher_that_is_gone_are_ended(supervised: Supervised) -> None:
+    before = supervised.folder / "seen"
+    body = f"""
+print("77.batch")
+print("77.4")
+if os.path.exists({str(before)!r}):
+    print("77.11")
+open({str(before)!r}, "w")
+"""
+    fake_scontrol(supervised, body, "squeue")
+    calls = fake_scontrol(supervised, "", "scancel")
+    assert supervised.run('ended("done", 0, 20)')[0] == 0
+    # The step of another, that was there before, is left alone.
+    assert [json.loads(line) for line in calls.read_text().splitlines()] == [["--signal=KILL", "77.11"]]
 
 
 SICK = """
