@@ -20,37 +20,75 @@ from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer, write_json
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.train.control import Control
+from jp_llm.train.control import Control, Orders, Signals
 from jp_llm.train.loop import Run, fit
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
+from jp_llm.train.status import LastWords, Status
+from jp_llm.train.straggler import Stragglers
 from jp_llm.train.summary import summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
+PATIENCE_SECONDS = 30.0
+"""For the process of an earlier start that is about to end and still holds the run folder."""
 
-def run(preflight: Preflight) -> ExitCode:
-    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step."""
+
+def run(preflight: Preflight, pulse: Pulse | None = None, signals: Signals | None = None) -> ExitCode:
+    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order."""
     with ExitStack() as stack:
         if preflight.world.is_main:
-            stack.enter_context(locked(preflight.run_dir))
+            stack.enter_context(locked(preflight.run_dir, patience_seconds=PATIENCE_SECONDS))
         complete_environment(preflight.world)
         device = pick_device(preflight.config.train.device, preflight.world)
         prepare(device)
         stack.callback(_leave)
-        return fit(build(preflight, device, stack))
+        run = build(preflight, device, stack, pulse, signals)
+        # Said before anything is closed, which may wait for processes that have died.
+        stack.push(run.last_words.on_exit)
+        return _trained(run)
 
 
-def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
-    """Put a run together; what must be closed is left to `stack`. Every process calls this."""
+def _trained(run: Run) -> ExitCode:
+    """Train unless the run was asked to stop while it started, and say how it ended."""
+    orders = Orders()
+    if run.state.step < run.config.train.num_steps:
+        run.last_words.status.running()
+        # Until here the processes could agree on nothing, and nothing was trained that would have to be saved.
+        votes = torch.tensor(run.control.votes(), dtype=torch.float64, device=run.engine.zero.device)
+        torch.distributed.all_reduce(votes)
+        orders = run.control.orders(tuple(votes.tolist()))
+    try:
+        code = ExitCode.SAVED if orders.stop else fit(run)
+    except OSError as error:
+        # Before training it is a refusal; in the middle of it a disk or a network may come back.
+        raise RuntimeError(f"step {run.state.step + 1}: {error}") from error
+    run.last_words.say(code, run.control.stop_reason)
+    return code
+
+
+def build(
+    preflight: Preflight,
+    device: torch.device,
+    stack: ExitStack,
+    pulse: Pulse | None = None,
+    signals: Signals | None = None,
+) -> Run:
+    """Put a run together; what must be closed is left to `stack`. Every process calls this.
+
+    Args:
+        pulse: that the process beats with already; None for a run that nobody watches.
+        signals: that the process listens to; None for a run that hears none.
+    """
     config, world = preflight.config, preflight.world
     folder = RunFolder(preflight.run_dir)
-    control = Control(folder, world)
-    pulse = Pulse(folder, world, config.watchdog)
-    stack.callback(pulse.close)
-    pulse.at("start", 0)
+    control = Control(folder, world, signals or Signals())
+    pulse = pulse or Pulse(folder, world, config.watchdog)
+    status = Status(folder, world)
+    last_words = LastWords(status, pulse)
+    stack.push(last_words.on_exit)
     guard = Guard(config.guard)
     grid = Grid(
         config.parallel.layout(world.size),
@@ -67,6 +105,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     else:
         state, guard_state = restored
         guard.restore(guard_state)
+    status.state = state
     saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
@@ -104,6 +143,8 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         guard=guard,
         control=control,
         pulse=pulse,
+        last_words=last_words,
+        stragglers=Stragglers(config, world, engine, saver.events, records),
     )
 
 

@@ -19,6 +19,8 @@ from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
+from jp_llm.train.status import LastWords
+from jp_llm.train.straggler import Stragglers
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
@@ -40,6 +42,8 @@ class Run:
     guard: Guard
     control: Control
     pulse: Pulse
+    last_words: LastWords
+    stragglers: Stragglers
 
     @property
     def config(self) -> RunConfig:
@@ -66,14 +70,20 @@ def fit(run: Run) -> ExitCode:
         step=state.step,
         world_size=run.preflight.world.size,
         device=_device_name(run.engine.zero.device),
+        consumed_samples=state.consumed_samples,
+        global_batch_size=config.global_batch_size,
     )
     skips_in_a_row = 0
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
+        run.stragglers.begin()
         batch = next(run.loader)
+        run.stragglers.mark("data")
         run.pulse.at("step", state.step + 1)
         rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
-        result = run.engine.train_step(batch, rate, votes=run.control.votes(), judge=run.guard.judge)
+        votes = run.control.votes()
+        run.stragglers.mark("host")
+        result = run.engine.train_step(batch, rate, votes=votes, judge=run.guard.judge)
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
@@ -84,6 +94,7 @@ def fit(run: Run) -> ExitCode:
         last = state.step == config.num_steps
 
         run.throughput.add(config.global_batch_size * run.config.seq_length)
+        run.stragglers.end(state.step)
         if not result.applied:
             run.saver.events.write("skip", step=state.step, first_sample=batch.first_sample)
         if state.step % config.log_every_steps == 0 or last or not result.applied:
@@ -104,6 +115,8 @@ def fit(run: Run) -> ExitCode:
                 run.records.log(record)
         run.saver.report()
         orders = run.control.orders(result.votes)
+        if orders.save:
+            run.saver.events.write("order", step=state.step, reason=orders.reason, stop=orders.stop)
         if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
             run.pulse.at("save", state.step)
             run.saver.save(run.engine, state, guard=run.guard.state(), final=last or orders.stop)
