@@ -1,7 +1,7 @@
 """One process of a run that is watched, without torch: RANK=1 WORLD_SIZE=2 ... python tests/helpers/watched.py
 
 Takes a step of 10 ms after another, like training in step with all others: it waits until every process has finished
-the step before, of which each leaves a note in the run folder. What goes wrong, and when, stands in the arguments (JSON).
+the step before, of which each leaves a note in the run folder. What goes wrong, and when, says the argument (JSON).
 """
 
 import ctypes
@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from jp_llm.config.watchdog import WatchdogConfig  # noqa: E402
-from jp_llm.runtime.env import world_from  # noqa: E402
-from jp_llm.runtime.run_folder import RunFolder  # noqa: E402
-from jp_llm.watch.heartbeat import Pulse  # noqa: E402
+from jp_llm.config.watchdog import WatchdogConfig
+from jp_llm.runtime.env import world_from
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.heartbeat import Pulse
 
 
 def wait_for_others(notes: Path, step: int, size: int) -> None:
@@ -43,7 +43,9 @@ def work(order: dict[str, Any], pulse: Pulse, notes: Path) -> int:
             if kind == "sleep":
                 time.sleep(1000)
             elif kind == "hold":
-                ctypes.PyDLL(None).sleep(1000)
+                lock = ctypes.create_string_buffer(64)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)  # for ever, with the interpreter in its hands
             elif kind == "fail":
                 raise RuntimeError("a fault of the test")
             elif kind == "exit":
