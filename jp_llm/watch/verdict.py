@@ -80,9 +80,11 @@ def trouble(seen: Sequence[Seen], settings: WatchdogConfig, patience: float = 1.
     if not any(each.is_left for each in seen):
         # Nobody waits in vain. Whoever started the processes learns how they ended.
         return {each.rank: "late" for each in seen if _late(each, settings, patience)}
+    # Who is further waits for the last ones, which may be in a phase that is allowed to take longer.
+    last = min(each.position for each in seen if each.is_left)
     for each in seen:
         kind = _wrong(each, settings, patience)
-        if kind is not None:
+        if kind is not None and not (kind == "late" and each.is_left and each.position > last):
             found[each.rank] = kind
     return found
 

@@ -51,7 +51,7 @@ def work(order: dict[str, Any], pulse: Pulse, notes: Path) -> int:
             elif kind == "exit":
                 os._exit(7)
             elif kind == "save":
-                pulse.at("save", step)
+                pulse.at("save", step - 1)
                 time.sleep(fault["seconds"])
             elif kind == "linger":
                 pulse.close()

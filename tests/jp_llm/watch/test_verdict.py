@@ -74,8 +74,18 @@ def seen(rank: int = 0, **changes: Any) -> Seen:
     ],
 )
 def test_one_process_among_healthy_ones(changes: dict[str, Any], kind: str | None) -> None:
-    found = trouble([seen(0), seen(1, **changes), seen(2)], SETTINGS)
+    others = {"phase": changes["phase"], "step": 20} if "phase" in changes else {}
+    found = trouble([seen(0, **others), seen(1, **changes), seen(2, **others)], SETTINGS)
     assert found == ({} if kind is None else {1: kind})
+
+
+def test_who_waits_for_one_that_saves_is_not_late() -> None:
+    waiting = [seen(0, lasting=601), seen(1, lasting=601)]
+    assert trouble([*waiting, seen(2, step=19, phase="save", lasting=650)], SETTINGS) == {}
+    assert trouble([*waiting, seen(2, step=19, phase="save", lasting=3601)], SETTINGS) == {2: "late"}
+    assert trouble([*waiting, seen(2, beat=None, silent=700, condition="remote")], SETTINGS) == {}
+    # It is not waited for.
+    assert trouble([*waiting, seen(2, step=19, state="ended", code=0)], SETTINGS) == {0: "late", 1: "late"}
 
 
 def test_nobody_is_missed_where_nobody_is_left() -> None:
