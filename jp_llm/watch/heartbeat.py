@@ -125,9 +125,9 @@ class Pulse:
             raise UserError(f"{error.filename}: {error.strerror}; choose another run_dir") from error
         self._stacks.write(f"main thread 0x{threading.main_thread().ident or 0:016x}\n".encode())
         faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True, chain=False)
-        self._beat()
         if self.settings.enabled and self.world.local_rank == 0:
             self._watcher = self._start_watcher()
+        self._beat()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -215,13 +215,18 @@ class Pulse:
             "size": world.size,
             "local_size": world.local_size or world.size,
             "settings": self.settings.model_dump(),
+            "before": {rank: beat.time for rank in range(world.size) if (beat := read_beat(self.folder, rank))},
         }
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        return subprocess.Popen(
-            [sys.executable, "-m", "jp_llm.watch.watcher", json.dumps(order)],
+        watcher = subprocess.Popen(
+            [sys.executable, "-m", "jp_llm.watch.watcher", order["run_dir"]],
             stdin=subprocess.PIPE,
             # Its own session: what is sent to the processes of a job or of a terminal is not meant for it.
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},
         )
+        assert watcher.stdin is not None
+        watcher.stdin.write((json.dumps(order) + "\n").encode())
+        watcher.stdin.flush()
+        return watcher

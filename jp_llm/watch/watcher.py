@@ -53,15 +53,24 @@ class Watcher:
         rank: of the process that started it, the first of the node.
         size: processes of the run.
         local_size: processes of this node.
+        before: `Beat.time` of the heartbeats that were there when this start of the run began, by rank.
     """
 
-    def __init__(self, folder: RunFolder, settings: WatchdogConfig, *, rank: int, size: int, local_size: int) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: WatchdogConfig,
+        *,
+        rank: int,
+        size: int,
+        local_size: int,
+        before: Mapping[int, float],
+    ) -> None:
         self.folder, self.settings = folder, settings
         self.rank, self.size, self.local_size = rank, size, local_size
         self.host, self.namespace = host_name(), pid_namespace()
-        before = {other: read_beat(folder, other) for other in range(size) if other != rank}
         self._record = Record(range(size), before, loyalty=settings.silence_seconds / 2)
-        self._started: dict[str, int | None] = {}
+        self._started: dict[str, int] = {}
         self._look_seconds = min(LOOK_SECONDS, settings.beat_seconds / 2)
         self._next_reading = 0.0
         self._told_of_death = False
@@ -122,7 +131,8 @@ class Watcher:
             assert each.beat is not None
             process = each.beat.process
             if process not in self._started:
-                self._started[process] = started(each.beat.pid)
+                # It may be gone already; no process starts at the first tick.
+                self._started[process] = started(each.beat.pid) or 0
             self._record.condition(each.rank, self._condition(each))
         left = [each for each in self._here(self._record.seen()) if each.is_left]
         # All of a node are stopped by a person or a scheduler, who will let them go on.
@@ -194,7 +204,7 @@ class Watcher:
             _wait(lambda: all(stacks_path(alarm, each.rank).exists() for each in expected), grace + DUMP_SECONDS)
             # A process that was let go on to write its stacks has told where it is, too.
             seen = [replace(each, beat=_newer(each, read_beat(self.folder, each.rank))) for each in seen]
-            self._pronounce(alarm, seen, verdict(seen, found, _stacks(alarm, seen)))
+            self._pronounce(alarm, seen, verdict(seen, found, _stacks(alarm, seen), self.settings))
         else:
             _wait((alarm / VERDICT).exists, 3 * grace)
         _wait(lambda: not self._alive(seen), grace)
@@ -335,10 +345,10 @@ def _say(*lines: str) -> None:
 
 
 def main() -> None:
-    """Watch as the JSON of the first argument says."""
+    """Watch as one line of JSON on standard input says, whose end is the end of the process that wrote it."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(ignored, signal.SIG_IGN)
-    order = json.loads(sys.argv[1])
+    order = json.loads(sys.stdin.readline())
     settings = WatchdogConfig.model_validate(order["settings"])
     Watcher(
         RunFolder(Path(order["run_dir"])),
@@ -346,6 +356,7 @@ def main() -> None:
         rank=order["rank"],
         size=order["size"],
         local_size=order["local_size"],
+        before={int(rank): when for rank, when in order["before"].items()},
     ).run()
 
 

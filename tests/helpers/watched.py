@@ -1,7 +1,7 @@
 """One process of a run that is watched, without torch: RANK=1 WORLD_SIZE=2 ... python tests/helpers/watched.py
 
 Takes a step of 10 ms after another, like training in step with all others: it waits until every process has finished
-the step before, of which each leaves a note in the run folder. What goes wrong, and when, stands in the arguments (JSON).
+the step before, of which each leaves a note in the run folder. What goes wrong, and when, says the argument (JSON).
 """
 
 import ctypes
@@ -43,13 +43,15 @@ def work(order: dict[str, Any], pulse: Pulse, notes: Path) -> int:
             if kind == "sleep":
                 time.sleep(1000)
             elif kind == "hold":
-                ctypes.PyDLL(None).sleep(1000)
+                lock = ctypes.create_string_buffer(64)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)  # for ever, with the interpreter in its hands
             elif kind == "fail":
                 raise RuntimeError("a fault of the test")
             elif kind == "exit":
                 os._exit(7)
             elif kind == "save":
-                pulse.at("save", step)
+                pulse.at("save", step - 1)
                 time.sleep(fault["seconds"])
             elif kind == "linger":
                 pulse.close()
