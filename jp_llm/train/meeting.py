@@ -132,13 +132,9 @@ def disagreements(members: Sequence[Member], layout: Layout) -> list[str]:
 def report(members: Sequence[Member], world: World, address: str) -> list[tuple[str, str]]:
     """Name and text of the lines that process 0 prints."""
     nodes = _by_node(members)
-    rows = [
-        (
-            "launch",
-            f"{world.launcher}: {_counted(len(members), 'process', 'processes')} on {_counted(len(nodes), 'node', 'nodes')}, "
-            f"meeting at {address}",
-        )
-    ]
+    processes = _counted(len(members), "process", "processes")
+    on_nodes = _counted(len(nodes), "node", "nodes")
+    rows = [("launch", f"{world.launcher}: {processes} on {on_nodes}, meeting at {address}")]
     for node, ranks in nodes.items():
         devices = sorted({members[rank].device.partition(" GPU-")[0] for rank in ranks})
         rows.append(("node", f"{node}: {_ranges(ranks)} on {', '.join(devices)}"))
