@@ -195,7 +195,7 @@ def test_deepspeed_with_a_hostfile_over_ssh(
 def test_words_that_a_remote_shell_has_changed_are_refused(cluster: Cluster, data: Path, tmp_path: Path) -> None:
     words = [f"data.path={data}", f"run_dir='{tmp_path}/run $HOME'"]
     result = over_ssh(cluster, [*deepspeed_front(cluster), *FOUR, *words])
-    assert result.returncode == ExitCode.CONFIG_REFUSED
+    assert result.returncode == ExitCode.PREFLIGHT_REFUSED
     arrived = words[1].replace("$HOME", str(Path.home()))
     assert f"{words[1]} was typed, but {arrived} arrived" in result.stdout + result.stderr
     assert not list(tmp_path.iterdir())

@@ -109,11 +109,12 @@ def world_from(environment: Mapping[str, str]) -> World:
 
 
 def rank_from(environment: Mapping[str, str]) -> int:
-    """The rank alone, 0 where nobody says it; never fails, so that errors can be told apart."""
+    """The rank alone; never fails. Where nobody says it, or not in a way that can be believed, it is 0."""
     try:
         return world_from(environment).rank
     except UserError:
-        rank = environment.get("RANK") or environment.get("SLURM_PROCID") or "0"
+        # Better the same error from many processes than from none.
+        rank = environment.get("SLURM_PROCID", "0")
         return int(rank) if rank.isdigit() else 0
 
 

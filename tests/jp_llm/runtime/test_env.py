@@ -100,7 +100,12 @@ def test_what_would_train_several_times_is_refused(environment: dict[str, str], 
     with pytest.raises(UserError, match=words.replace("(", r"\(").replace("?", r"\?")) as caught:
         world_from(environment)
     assert caught.value.code == ExitCode.CONFIG_REFUSED
-    assert isinstance(rank_from(environment), int)
+
+
+def test_a_rank_that_cannot_be_believed_silences_nobody() -> None:
+    assert rank_from({"RANK": "3"}) == rank_from({"RANK": "2", "WORLD_SIZE": "2"}) == rank_from(BATCH) == 0
+    # All tasks of a step have the same left-over; one speaks.
+    assert rank_from(SRUN | {"RANK": "0"}) == 5
 
 
 @pytest.mark.parametrize("environment", [TORCHRUN, DEEPSPEED, SRUN, OPEN_MPI, INTEL])
