@@ -175,6 +175,7 @@ def deepspeed_front(cluster: Cluster) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.distributed
 def test_deepspeed_with_a_hostfile_over_ssh(
     cluster: Cluster, one_host: dict[str, bytes], data: Path, tmp_path: Path
@@ -191,6 +192,7 @@ def test_deepspeed_with_a_hostfile_over_ssh(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.distributed
 def test_words_that_a_remote_shell_has_changed_are_refused(cluster: Cluster, data: Path, tmp_path: Path) -> None:
     words = [f"data.path={data}", f"run_dir='{tmp_path}/run $HOME'"]
@@ -202,6 +204,7 @@ def test_words_that_a_remote_shell_has_changed_are_refused(cluster: Cluster, dat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.distributed
 def test_mpirun_over_ssh(cluster: Cluster, one_host: dict[str, bytes], data: Path, tmp_path: Path) -> None:
     if not (BIN / "mpirun").exists():

@@ -1,18 +1,21 @@
 """What processes tell each other before they train."""
 
 import os
+import socket
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import torch
+from gloo import Processes
 
 from jp_llm.config.layout import Layout
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import UserError
+from jp_llm.train import meeting
 from jp_llm.train.build import collective_timeout, pick_device
-from jp_llm.train.meeting import Member, disagreements, report
+from jp_llm.train.meeting import Member, disagreements, meet, member, report
 
 
 def members(nodes: dict[str, int], **changes: Any) -> list[Member]:
@@ -109,3 +112,37 @@ def test_a_process_that_is_shown_its_own_gpu_alone_takes_that(monkeypatch: pytes
     gpus(monkeypatch, 1)
     assert pick_device("cuda", World(rank=11, local_rank=3, size=16)) == torch.device("cuda", 0)
     assert os.environ["LOCAL_RANK"] == "0"
+
+
+def meet_with(configs: list[dict[str, Any]]) -> str:
+    """In one of several processes: the outcome of a meeting, in words."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    world = World(rank, rank, size, size)
+    try:
+        members, _ = meet(member(world, torch.device("cpu"), configs[rank]), world, Layout(1, size, 1))
+    except UserError as error:
+        return str(error)
+    return f"met {len(members)}"
+
+
+@pytest.mark.distributed
+def test_all_processes_hear_the_same_verdict(two_processes: Processes) -> None:
+    # Process 0 alone hears all.
+    assert two_processes.run(meet_with, [{"seed": 1}, {"seed": 1}]) == ["met 2", "met 1"]
+    first, second = two_processes.run(meet_with, [{"seed": 1}, {"seed": 2}])
+    assert first == second
+    assert first.startswith("process 1 on ")
+    assert "seed is 2, on process 0 1" in first
+
+
+def test_who_waits_in_vain_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    values = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(meeting, "PATIENCE", timedelta(seconds=1))
+    world = World(0, 0, 2)
+    with pytest.raises(UserError, match=f"2 processes did not all come together.*127.0.0.1:{port}"):
+        meet(member(world, torch.device("cpu"), {}), world, Layout(1, 2, 1))
