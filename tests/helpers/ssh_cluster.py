@@ -59,11 +59,12 @@ def start(folder: Path) -> Iterator[Cluster]:
     _need_programs()
     cluster = Cluster(folder, _free_port())
     _write(cluster)
-    daemon = subprocess.Popen(
-        [_program("sshd"), "-D", "-e", "-f", str(folder / "sshd_config")],
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "sshd.log").open("w"),
-    )
+    sshd = _program("sshd")
+    assert sshd is not None
+    with (folder / "sshd.log").open("w") as log:
+        daemon = subprocess.Popen(
+            [sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stdout=subprocess.DEVNULL, stderr=log
+        )
     try:
         for host in HOSTS:
             _wait_for(cluster, host)
