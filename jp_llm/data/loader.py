@@ -107,23 +107,23 @@ class Loader(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._thread is None:
-            batch = self._read(self._next_start())
+            batch = self._read(self._start(self.consumed_samples))
         else:
             while len(self._ahead) <= self._prefetch_steps:
-                self._ahead.append(self._thread.submit(self._read, self._next_start()))
+                start = self._start(self._read_samples)
+                self._ahead.append(self._thread.submit(self._read, start))
+                self._read_samples = start + self._global_batch_size
             batch = self._ahead[0].result()
             self._ahead.popleft()
         self.consumed_samples = batch.first_sample + self._global_batch_size
         return batch
 
-    def _next_start(self) -> int:
-        """Where the next batch that is to be read begins."""
-        start = self._read_samples
+    def _start(self, sample: int) -> int:
+        """Where a batch begins that would begin at `sample`, were nothing left out."""
         for samples in self._left_out:
-            if start < samples.stop and start + self._global_batch_size > samples.start:
-                start = samples.stop
-        self._read_samples = start + self._global_batch_size
-        return start
+            if sample < samples.stop and sample + self._global_batch_size > samples.start:
+                sample = samples.stop
+        return sample
 
     def close(self) -> None:
         """Stop reading ahead; waits for the step that is being read."""

@@ -41,7 +41,7 @@ class StepResult:
     """Before clipping; NaN if it was not finite."""
     applied: bool
     refused: str | None = None
-    """Why `judge` did not let it be applied."""
+    """Why it was not applied, in words."""
     votes: tuple[float, ...] = ()
     """Summed over all processes."""
 
@@ -195,7 +195,7 @@ class Engine:
             z_loss=z_loss_sum / num_tokens,
             grad_norm=grad_norm,
             applied=applied,
-            refused=refused,
+            refused=refused if applied or refused else "the gradient norm is not finite",
             votes=tuple(all_votes),
         )
 

@@ -19,12 +19,12 @@ from typing import Any, Literal
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 
 from jp_llm.config.memory import GATHERED_PARTS
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.engine.permission import Allowed, asking, missing
+from jp_llm.parallel.agree import agree
 from jp_llm.parallel.grid import Grid
 from jp_llm.parallel.tensor import Placement
 from jp_llm.runtime.errors import UserError
@@ -432,15 +432,6 @@ class ZeroEngine:
         if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in self._flat_masters()):
             raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")
         # Each of these differences would make processes wait for each other, or add what does not belong together.
-        _agree("parameter groups", len(self._torch_optimizer.param_groups), self.grid.model_group)
+        agree("parameter groups", len(self._torch_optimizer.param_groups), self.grid.model_group)
         shapes = [(name, getattr(p, "ds_numel", p.numel())) for name, p in parameters.items()]
-        _agree("parameters", shapes, self.grid.data_group)
-
-
-def _agree(what: str, value: Any, group: ProcessGroup) -> None:
-    """Every process of the group must have the same value."""
-    values: list[Any] = [None] * torch.distributed.get_world_size(group)
-    torch.distributed.all_gather_object(values, value, group=group)
-    different = [other for other in values if other != value]
-    if different:
-        raise RuntimeError(f"{what} differ between processes: {value} here, {different[0]} elsewhere; this is a bug")
+        agree("parameters", shapes, self.grid.data_group)

@@ -69,7 +69,11 @@ class Guard:
     def __init__(self, settings: GuardConfig, interventions: Interventions | None = None) -> None:
         self.settings = settings
         self.interventions = Interventions() if interventions is None else interventions
-        self.restore({})
+        self._losses: list[float] = []
+        self._norms: list[float] = []
+        self._skips: list[_Skip] = []
+        """In a row, up to now."""
+        self._probation: _Probation | None = None
 
     def judge(self, loss: float, grad_norm: float) -> str | None:
         """Before the update: why it must not be applied, or None. Changes nothing.
@@ -125,8 +129,8 @@ class Guard:
 
     def restore(self, state: dict[str, Any]) -> None:
         """From a checkpoint; {} forgets everything."""
-        self._losses: list[float] = list(state.get("losses", ()))[-self.settings.window :]
-        self._norms: list[float] = list(state.get("grad_norms", ()))[-self.settings.window :]
+        self._losses = list(state.get("losses", ()))[-self.settings.window :]
+        self._norms = list(state.get("grad_norms", ()))[-self.settings.window :]
         self._skips = [_Skip(**skip) for skip in state.get("skips", ())]
         probation = state.get("probation")
         self._probation = None if probation is None else _Probation(**probation)
@@ -157,7 +161,9 @@ class Guard:
         settings = self.settings
         loss = median(probation.losses[-settings.max_skips_in_a_row :])
         margin = settings.deviations * probation.sigma
-        told = f"loss {loss:.4f}, {step - probation.first_step + 1} steps after an outlier; {probation.median:.4f} before"
+        told = (
+            f"loss {loss:.4f}, {step - probation.first_step + 1} steps after an outlier; {probation.median:.4f} before"
+        )
         if loss <= probation.median + margin:
             return Decision("go_on", f"came back: {told}")
         seen = [one for one in self.interventions if one.from_sample <= samples.start]

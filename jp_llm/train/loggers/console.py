@@ -23,12 +23,14 @@ class Console:
             f"step {record['step']:>{width}}/{self.num_steps}",
             "loss not finite" if record["loss"] is None else f"loss {record['loss']:.4f}",
             f"lr {record['learning_rate']:.2e}",
-            f"grad norm {record['grad_norm']:.2f}" if record["applied"] else "gradient not finite, update skipped",
+            "grad norm not finite" if record["grad_norm"] is None else f"grad norm {record['grad_norm']:.2f}",
             f"{_short(record['tokens_per_second'])} tokens/s",
         ]
         if record.get("mfu") is not None:
             parts.append(f"MFU {100 * record['mfu']:.1f}%")
         parts.append(f"{_duration(record['seconds_left'])} left")
+        if not record["applied"]:
+            parts.append(f"update skipped: {record['reason']}")
         return " | ".join(parts)
 
     def _eval(self, record: dict[str, Any]) -> str:
