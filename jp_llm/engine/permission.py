@@ -5,6 +5,7 @@ weights nor moments nor AdamW's count, on every process alike. Whoever may not u
 the version of DeepSpeed that `jp_llm.engine.zero` names; `missing` says what another one lacks.
 """
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def asking(optimizer: Any, allowed: Allowed) -> Iterator[list[float]]:
             return found
         return [math.inf] if isinstance(found, list) else torch.full_like(found, math.inf)
 
-    with _replaced(owner, name, asked):
+    with _replaced(owner, name, asked), _without_overflow_warnings():
         if name != _OF_BUCKETS:
             yield norms
             return
@@ -68,6 +69,20 @@ def _total(found: Any) -> float:
     norm = float(combine_grad_norm_groups(found) if isinstance(found, list) else found)
     # DeepSpeed's helpers write -1 for what is not finite.
     return norm if math.isfinite(norm) and norm >= 0 else math.nan
+
+
+@contextmanager
+def _without_overflow_warnings() -> Iterator[None]:
+    # It would say that gradients are not finite. The loop says what is the case.
+    def other(record: logging.LogRecord) -> bool:
+        return "OVERFLOW" not in record.getMessage()
+
+    logger = logging.getLogger("DeepSpeed")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 @contextmanager
