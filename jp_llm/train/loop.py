@@ -1,6 +1,7 @@
 """The training loop: one step after another, and what happens between them."""
 
 import math
+import sys
 from typing import Any
 
 from jp_llm.engine.engine import StepResult
@@ -8,6 +9,7 @@ from jp_llm.guard.guard import Decision
 from jp_llm.optim.schedule import learning_rate
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.train.complete import completions
+from jp_llm.train.degenerate import Degeneration
 from jp_llm.train.evaluate import evaluate
 from jp_llm.train.rewind import rewind
 from jp_llm.train.run import Run
@@ -30,6 +32,7 @@ def fit(run: Run) -> ExitCode:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
         return ExitCode.DONE
     run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
+    degeneration = Degeneration(config.num_steps)
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
         batch = next(run.loader)
@@ -61,8 +64,7 @@ def fit(run: Run) -> ExitCode:
             run.records.log({"kind": "eval", "step": state.step, "sources": held_out})
         if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
             run.pulse.at("sample", state.step)
-            for record in completions(run.engine, run.preflight.tokenizer, state.step):
-                run.records.log(record)
+            _sample(run, degeneration)
         run.saver.report()
         orders = run.control.orders(result.votes)
         if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
@@ -74,6 +76,20 @@ def fit(run: Run) -> ExitCode:
         run.throughput.forget_pause()
     run.saver.events.write("end", step=state.step)
     return ExitCode.DONE
+
+
+def _sample(run: Run, degeneration: Degeneration) -> None:
+    step = run.state.step
+    records, repetitions = completions(run.engine, run.preflight.tokenizer, step)
+    if not records:
+        return
+    measured, warn = degeneration.look(step, repetitions)
+    for record in [*records, measured]:
+        run.records.log(record)
+    if warn:
+        run.saver.events.write("degenerate", **{key: value for key, value in measured.items() if key != "kind"})
+        if run.preflight.world.is_main:
+            print(f"warning: step {step}: most samples repeat themselves, not for the first time", file=sys.stderr)
 
 
 def _judge(run: Run, result: StepResult, first_sample: int, rate: float) -> Decision:

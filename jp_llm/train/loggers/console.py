@@ -11,8 +11,8 @@ class Console:
 
     def log(self, record: dict[str, Any]) -> None:
         """Print `record`."""
-        write = {"train": self._train, "eval": self._eval, "sample": self._sample}[record["kind"]]
-        print(write(record), flush=True)
+        kinds = {"train": self._train, "eval": self._eval, "sample": self._sample, "repetition": self._repetition}
+        print(kinds[record["kind"]](record), flush=True)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -44,6 +44,12 @@ class Console:
     def _sample(self, record: dict[str, Any]) -> str:
         completion: str = record["completion"]
         return f"  sample: {record['prompt']}→{completion}".replace("\n", "⏎")
+
+    def _repetition(self, record: dict[str, Any]) -> str:
+        return (
+            f"  samples: {record['repeated_4grams']:.0%} of the 4-grams repeated, a piece up to {record['repeats']} "
+            f"times in a row, {record['degenerate_samples']:.0%} of the samples degenerate"
+        )
 
 
 def _short(value: float) -> str:

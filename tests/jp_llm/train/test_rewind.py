@@ -87,9 +87,12 @@ def troubled(trouble: Trouble, poison: Sequence[int], refuse: Sequence[int], see
     def judge(self: Guard, loss: float, grad_norm: float) -> str | None:
         return "for the test" if now in refuse else original_judge(self, loss, grad_norm)
 
-    with patch.object(Engine, "train_step", step), patch.object(Engine, "_run", run):
-        with patch.object(Guard, "judge", judge):
-            yield
+    with (
+        patch.object(Engine, "train_step", step),
+        patch.object(Engine, "_run", run),
+        patch.object(Guard, "judge", judge),
+    ):
+        yield
 
 
 @contextmanager
@@ -274,17 +277,27 @@ def test_a_restart_from_any_checkpoint_leaves_the_same_samples_out(
 
 
 @pytest.mark.distributed
-def test_without_a_checkpoint_the_beginning_is_gone_back_to(data: Path, tmp_path: Path, one_process: Processes) -> None:
+@pytest.mark.parametrize("every", [0, 20])
+def test_before_the_first_checkpoint_the_beginning_is_gone_back_to(
+    every: int, data: Path, tmp_path: Path, one_process: Processes
+) -> None:
     run_dir = tmp_path / "run"
-    overrides = {"run_dir": str(run_dir), "data__path": str(data), "checkpoint": {"every_steps": 0}}
+    overrides = {"run_dir": str(run_dir), "data__path": str(data), "checkpoint": {"every_steps": every}}
     ((how, seen, _),) = one_process.run(train, overrides, LASTING)
     assert how == "ended"
     assert seen == [*range(0, 23 * BATCH, BATCH), *range(27 * BATCH, 57 * BATCH, BATCH)]
+    # That of step 20 was made in the spike.
+    assert [event["steps"] for event in events(run_dir, "abandoned_checkpoints")] == ([[20]] if every else [])
     assert same(run_dir, planned(run_dir, data, one_process))
-    # Where there should be one, somebody took it away, and the whole run is not thrown after it.
+
+
+@pytest.mark.distributed
+def test_without_a_checkpoint_that_should_be_there_the_run_stops(
+    data: Path, tmp_path: Path, one_process: Processes
+) -> None:
     other = tmp_path / "other"
-    overrides["run_dir"] = str(other)
-    overrides["checkpoint"] = {"every_steps": 4, "keep_last": 99}
+    keep = {"every_steps": 4, "keep_last": 99}
+    overrides = {"run_dir": str(other), "data__path": str(data), "checkpoint": keep}
     one_process.run(train, overrides, LASTING, [], [], "step 22")
     store = CheckpointStore(other)
     for step in store.steps()[:-1]:
