@@ -12,6 +12,7 @@ from jp_llm.runtime.files import atomic_writer
 
 LATEST = "latest"
 _NAME = re.compile(r"step_(\d{8,})$")
+_ABANDONED = "abandoned_"
 
 
 def temporary_name(folder: Path) -> Path:
@@ -37,7 +38,7 @@ class CheckpointStore:
         """
         if not self.folder.is_dir():
             return []
-        entries = [entry for entry in self.folder.iterdir() if not entry.name.startswith(".")]
+        entries = [entry for entry in self.folder.iterdir() if not entry.name.startswith((".", _ABANDONED, LATEST))]
         found = [int(match[1]) for entry in entries if (match := _NAME.match(entry.name))]
         if entries and not found:
             raise UserError(
@@ -67,15 +68,47 @@ class CheckpointStore:
         self.path(step).rename(target)
         return target
 
-    def prune(self, keep_last: int, keep_every_steps: int) -> None:
-        """Delete what neither rule keeps. Each loses its name first, so that half a folder is never loaded."""
+    def abandon(self, steps: list[int]) -> Path | None:
+        """Take checkpoints out of the way that must not be continued. The newest of them is kept for people to look
+        at, as the only one: those of earlier times are deleted with the others."""
+        target = None
+        for step in sorted(steps):
+            for old in self.folder.glob(f"{_ABANDONED}*"):
+                _delete(old)
+            target = self.folder / f"{_ABANDONED}{self.path(step).name}"
+            self.path(step).rename(target)
+        if steps and not self.steps():
+            (self.folder / LATEST).unlink(missing_ok=True)
+        return target
+
+    def prune(self, keep_last: int, keep_every_steps: int, keep_behind_steps: int = 0) -> None:
+        """Delete what no rule keeps.
+
+        Args:
+            keep_last: so many of the newest.
+            keep_every_steps: multiples of it; 0 keeps none of them.
+            keep_behind_steps: one at least so far behind the newest (the oldest, while none is), and what is needed so
+                that there will be one after later saves; 0 keeps none of them.
+        """
         steps = self.steps()
+        behind = _behind(steps, keep_behind_steps) if steps and keep_behind_steps else ()
         for step in steps[:-keep_last]:
-            if keep_every_steps == 0 or step % keep_every_steps:
-                nameless = temporary_name(self.path(step))
-                shutil.rmtree(nameless, ignore_errors=True)
-                self.path(step).rename(nameless)
-                shutil.rmtree(nameless)
+            if (keep_every_steps == 0 or step % keep_every_steps) and step not in behind:
+                _delete(self.path(step))
+
+
+def _behind(steps: list[int], distance: int) -> tuple[int, ...]:
+    """The newest that is `distance` behind, and the one that is going to take its place."""
+    first = max((step for step in steps if step <= steps[-1] - distance), default=steps[0])
+    return first, min((step for step in steps if step >= first + distance), default=first)
+
+
+def _delete(folder: Path) -> None:
+    """It loses its name first, so that half a folder is never loaded; what a kill leaves, the next save deletes."""
+    nameless = temporary_name(folder.with_name(folder.name.removeprefix(_ABANDONED)))
+    shutil.rmtree(nameless, ignore_errors=True)
+    folder.rename(nameless)
+    shutil.rmtree(nameless)
 
 
 def resolve(path: Path) -> Path:

@@ -31,10 +31,22 @@ class GuardConfig(Section):
     """How far before the first outlier the checkpoint lies that a rewind goes back to, at least (PaLM, section 5.1:
     about 100)."""
     skip_batches: PositiveInt = 300
-    """Batches that are left out after a rewind (PaLM, section 5.1: 200 to 500)."""
+    """Batches that are left out after a rewind, from the checkpoint on (PaLM, section 5.1: 200 to 500); more where the
+    run has seen more of them since, and then as many as patience_steps on top."""
+    level_shift: float = Field(default=0.25, ge=0)
+    """A loss that a rewind has not brought down is taken for a new level (other data) up to this share above the
+    median, and no longer fought; what is higher has diverged."""
     max_rewinds: int = Field(default=3, ge=0)
     """Rewinds within rewind_budget_steps; one more stops the run."""
     rewind_budget_steps: PositiveInt = 10_000
     """Steps in which max_rewinds are allowed."""
     replica_check_every_steps: int = Field(default=100, ge=0)
     """Steps between comparisons of what several processes must hold alike; 0 never compares."""
+
+    def problems(self) -> list[str]:
+        if self.active_from > self.window:
+            return [
+                f"active_from: {self.active_from} accepted steps never stand in a window of {self.window}, so nothing "
+                "would ever be judged; lower it, or set enabled=false"
+            ]
+        return []

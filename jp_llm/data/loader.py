@@ -4,7 +4,7 @@ Shape suffixes: B sequences of a micro-batch, T tokens of a sequence.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -65,6 +65,7 @@ class Loader(Iterator[Batch]):
         consumed_samples: samples of all earlier steps.
         prefetch_steps: steps that are read ahead; 0 reads on demand, without a thread.
         document_mask: give document ids. A document starts at `<s>`.
+        left_out: samples that are never handed out: a batch that would hold one of them begins behind them.
     """
 
     def __init__(
@@ -78,13 +79,14 @@ class Loader(Iterator[Batch]):
         consumed_samples: int = 0,
         prefetch_steps: int = 2,
         document_mask: bool = False,
+        left_out: Sequence[range] = (),
     ) -> None:
         if global_batch_size % (micro_batch_size * data_parallel_size):
             raise ValueError(f"{global_batch_size} samples over {data_parallel_size} ranks by {micro_batch_size}")
         if not 0 <= data_parallel_rank < data_parallel_size:
             raise ValueError(f"rank {data_parallel_rank} of {data_parallel_size}")
         self.consumed_samples = consumed_samples
-        """Samples of all steps that were handed out, over all ranks."""
+        """One more than the last sample that was handed out, over all ranks."""
         self._dataset = dataset
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
@@ -94,20 +96,34 @@ class Loader(Iterator[Batch]):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") if prefetch_steps else None
         self._prefetch_steps = prefetch_steps
         self._ahead: deque[Future[Batch]] = deque()
+        self.seek(consumed_samples, left_out)
+
+    def seek(self, consumed_samples: int, left_out: Sequence[range]) -> None:
+        """Go on from another position, as a loader that is made for it would."""
+        while self._ahead:
+            self._ahead.pop().cancel()
+        self.consumed_samples = self._read_samples = consumed_samples
+        self._left_out = sorted(left_out, key=lambda samples: samples.start)
 
     def __next__(self) -> Batch:
         if self._thread is None:
-            batch = self._read(self.consumed_samples)
+            batch = self._read(self._start(self.consumed_samples))
         else:
             while len(self._ahead) <= self._prefetch_steps:
-                step = len(self._ahead)
-                self._ahead.append(
-                    self._thread.submit(self._read, self.consumed_samples + step * self._global_batch_size)
-                )
+                start = self._start(self._read_samples)
+                self._ahead.append(self._thread.submit(self._read, start))
+                self._read_samples = start + self._global_batch_size
             batch = self._ahead[0].result()
             self._ahead.popleft()
-        self.consumed_samples += self._global_batch_size
+        self.consumed_samples = batch.first_sample + self._global_batch_size
         return batch
+
+    def _start(self, sample: int) -> int:
+        """Where a batch begins that would begin at `sample`, were nothing left out."""
+        for samples in self._left_out:
+            if sample < samples.stop and sample + self._global_batch_size > samples.start:
+                sample = samples.stop
+        return sample
 
     def close(self) -> None:
         """Stop reading ahead; waits for the step that is being read."""

@@ -18,7 +18,7 @@ from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
 from jp_llm.engine.pipeline.player import Player
 from jp_llm.engine.stopwatch import Stopwatch
 from jp_llm.engine.tied import TiedEmbedding
-from jp_llm.engine.zero import HookState, ZeroEngine, construction
+from jp_llm.engine.zero import MOMENTS, HookState, ZeroEngine, construction
 from jp_llm.model.init import initial_values
 from jp_llm.optim.groups import decays
 from jp_llm.parallel.grid import Grid
@@ -42,7 +42,7 @@ class StepResult:
     """Before clipping; NaN if it was not finite."""
     applied: bool
     refused: str | None = None
-    """Why `judge` did not let a finite update be applied."""
+    """Why it was not applied, in words."""
     votes: tuple[float, ...] = ()
     """Summed over all processes."""
 
@@ -98,10 +98,13 @@ class Engine:
         """Of the forward passes of training, until it is taken."""
 
     def initialize(self) -> None:
-        """Set the weights of step 0: a function of seed and parameter name, the same under every layout."""
+        """Set the state of step 0; weights are a function of seed and parameter name, whatever the layout."""
         for piece, state in self.state():
             values = initial_values(piece.part, self.config.model, self.config.seed)
             state["weight"].copy_(values.reshape(-1)[piece.start : piece.stop])
+            for moment in MOMENTS:
+                state[moment].zero_()
+        self.zero.applied_updates = 0
         self._publish_weights()
 
     def restore(self, read: ReadPiece, applied_updates: int) -> None:
@@ -180,22 +183,23 @@ class Engine:
         self._tied.collect()
         loss_sum, z_loss_sum, *all_votes = self._over_all_processes(sums, votes).tolist()
         loss = loss_sum / num_tokens
-        refused: list[str] = []
+        judged: list[tuple[float, float, str | None]] = []
 
         def allowed(grad_norm: float) -> bool:
-            reason = judge(loss, grad_norm) if judge else None
-            refused.extend([reason] if reason else [])
-            return not reason
+            numbers = self._from_first(loss, grad_norm)
+            judged.append((*numbers, judge(*numbers) if judge else None))
+            return judged[-1][-1] is None
 
-        grad_norm, applied = self.zero.step(learning_rate, allowed)
+        _, applied = self.zero.step(learning_rate, allowed)
         self._keep_copies_equal()
         self._tied.publish()
+        ((loss, grad_norm, refused),) = judged
         return StepResult(
             loss=loss,
             z_loss=z_loss_sum / num_tokens,
             grad_norm=grad_norm,
             applied=applied,
-            refused=refused[0] if refused else None,
+            refused=refused if applied or refused else "the gradient norm is not finite",
             votes=tuple(all_votes),
         )
 
@@ -281,6 +285,14 @@ class Engine:
             torch.distributed.broadcast(values, torch.distributed.get_global_rank(group, 0), group=group)
             for tensor, value in zip(tensors, torch.split(values, [len(tensor) for tensor in tensors]), strict=True):
                 tensor.copy_(value)
+
+    def _from_first(self, loss: float, grad_norm: float) -> tuple[float, float]:
+        """The numbers of process 0. Those of others may differ in the last bit, by the order of their reductions, and
+        no difference is small enough where all must decide alike."""
+        numbers = torch.tensor([loss, grad_norm], dtype=torch.float64, device=self.zero.device)
+        torch.distributed.broadcast(numbers, 0)
+        loss, grad_norm = numbers.tolist()
+        return loss, grad_norm
 
     def _over_all_processes(self, sums: Tensor, votes: Sequence[float] = ()) -> Tensor:
         """What the last stages found, summed over data parallel (the ranks of a tensor axis have all found the same),

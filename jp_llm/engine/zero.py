@@ -1,4 +1,4 @@
-"""One DeepSpeed engine around the module of one process, and the only file that knows DeepSpeed's insides.
+"""One DeepSpeed engine around the module of one process. Only this file and `permission.py` know DeepSpeed's insides.
 
 Every pipeline stage has such an engine of its own. DeepSpeed expects one forward pass, one backward pass, and so on;
 a pipeline has several micro-batches under way, and what that breaks is mended here (each place says how).
@@ -10,7 +10,7 @@ processes agree on what they are about to do together: an upgrade fails with wor
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,11 +20,12 @@ from typing import Any, Literal
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 
 from jp_llm.config.memory import GATHERED_PARTS, REDUCE_BUCKET
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
+from jp_llm.engine.permission import Allowed, asking, missing
+from jp_llm.parallel.agree import agree
 from jp_llm.parallel.grid import Grid
 from jp_llm.parallel.tensor import Placement
 from jp_llm.runtime.errors import UserError
@@ -223,25 +224,25 @@ class ZeroEngine:
             module.ds_grads_remaining = count  # type: ignore[assignment]
         self.engine.backward(objective)
 
-    def step(self, learning_rate: float, allowed: Callable[[float], bool] = lambda norm: True) -> tuple[float, bool]:
+    def step(self, learning_rate: float, allowed: Allowed = lambda norm: True) -> tuple[float, bool]:
         """Reduce, clip and update; gradients are zero afterwards.
 
         Args:
-            allowed: asked with the gradient norm before clipping, on every process alike, whether to apply the update.
+            allowed: asked once, on every process, before anything is touched; all must answer alike.
 
         Returns:
-            The global gradient norm before clipping, and whether the update was applied: a norm that is not finite
-            skips it on every process and leaves weights and moments as they were.
+            The global gradient norm before clipping (NaN if it is not finite), and whether the update was applied. What
+            is not finite or not allowed leaves weights, moments and AdamW's count as they were, on every process.
         """
         for group in self._torch_optimizer.param_groups:
             group["lr"] = learning_rate
         if self.zero_stage == 0:
             return self._plain_step(allowed)
-        self.engine.step()
+        with asking(self.optimizer, allowed) as norms:
+            self.engine.step()
         applied = bool(self.engine.was_step_applied())
-        norm = self.engine.get_global_grad_norm()
         if self._offloads and self.zero_stage < 3 and not applied:
-            # What is not finite would stay, and the next gradients be added to it.
+            # They would stay, and the next gradients be added to them.
             for group in self.optimizer.averaged_gradients:
                 self.optimizer.averaged_gradients[group] = None
         if self.zero_stage == 3:
@@ -249,7 +250,8 @@ class ZeroEngine:
             # by it; but a pass through one chunk brings those of that chunk alone.
             self.optimizer.grad_partitions_flat_buffer.zero_()
             self._gather_for_step()
-        return (float(norm) if applied else float("nan")), applied
+        (norm,) = norms
+        return norm, applied
 
     @contextmanager
     def whole(self, parameter: Tensor) -> Iterator[Tensor]:
@@ -274,7 +276,7 @@ class ZeroEngine:
         for parameter in self.engine.module.parameters():
             parameter.ds_active_sub_modules.add(_PINNED)
 
-    def _plain_step(self, allowed: Callable[[float], bool]) -> tuple[float, bool]:
+    def _plain_step(self, allowed: Allowed) -> tuple[float, bool]:
         # DeepSpeed reports no norm and applies a NaN at stage 0, so reduction and clipping are done here.
         if self.grid.layout.data > 1:
             self.engine.buffered_allreduce_fallback()
@@ -283,14 +285,14 @@ class ZeroEngine:
         squares = torch.nn.utils.get_total_norm(gradients).square().reshape(1)
         torch.distributed.all_reduce(squares, group=self.grid.model_group)
         norm = squares.sqrt()[0]
-        finite = bool(torch.isfinite(norm))
-        applied = finite and allowed(float(norm))
+        found = float(norm) if torch.isfinite(norm) else float("nan")
+        applied = allowed(found) and found == found
         if applied:
             if self.clipping > 0:
                 torch.nn.utils.clip_grads_with_norm_(self.engine.module.parameters(), self.clipping, norm)
             self.engine.step()
         self.engine.zero_grad()
-        return (float(norm) if finite else float("nan")), applied
+        return found, applied
 
     def fragments(self) -> Iterator[Fragment]:
         """The fp32 state that this process holds. Under stages 1 to 3 no two processes hold the same range."""
@@ -424,6 +426,7 @@ class ZeroEngine:
         needed = {0: [], 1: ["update_lp_params"] if bf16_stage_1 else _BUCKETED, 2: _BUCKETED, 3: _PARTITIONED}
         found = [name for name in needed[self.zero_stage] if not hasattr(self.optimizer, name)]
         of_parameters = {0: [], 1: ["_hp_mapping"], 2: ["_hp_mapping"], 3: _OF_PARAMETERS}[self.zero_stage]
+        found += missing(self.optimizer) if self.zero_stage > 0 else []
         found += [name for name in of_parameters if not all(hasattr(p, name) for p in parameters.values())]
         if self.zero_stage == 3 and not hasattr(self.optimizer.parameter_offload, "fwd_pre_hook"):
             found.append("parameter_offload.fwd_pre_hook")
@@ -435,15 +438,6 @@ class ZeroEngine:
         if self.zero_stage > 0 and any(master.dtype != torch.float32 for master in self._flat_masters()):
             raise RuntimeError("DeepSpeed did not keep fp32 weights although it was configured to")
         # Each of these differences would make processes wait for each other, or add what does not belong together.
-        _agree("parameter groups", len(self._torch_optimizer.param_groups), self.grid.model_group)
+        agree("parameter groups", len(self._torch_optimizer.param_groups), self.grid.model_group)
         shapes = [(name, getattr(p, "ds_numel", p.numel())) for name, p in parameters.items()]
-        _agree("parameters", shapes, self.grid.data_group)
-
-
-def _agree(what: str, value: Any, group: ProcessGroup) -> None:
-    """Every process of the group must have the same value."""
-    values: list[Any] = [None] * torch.distributed.get_world_size(group)
-    torch.distributed.all_gather_object(values, value, group=group)
-    different = [other for other in values if other != value]
-    if different:
-        raise RuntimeError(f"{what} differ between processes: {value} here, {different[0]} elsewhere; this is a bug")
+        agree("parameters", shapes, self.grid.data_group)

@@ -26,12 +26,13 @@ from jp_llm.runtime.lock import locked
 from jp_llm.runtime.master import complete_environment
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.control import Control, Orders, Signals
-from jp_llm.train.loop import Run, fit
+from jp_llm.train.loop import fit
 from jp_llm.train.meeting import meet, member, report
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
+from jp_llm.train.rewind import read_interventions, stand
+from jp_llm.train.run import Run
 from jp_llm.train.saver import Saver
-from jp_llm.train.state import TrainState
 from jp_llm.train.status import LastWords, Status
 from jp_llm.train.straggler import Stragglers
 from jp_llm.train.summary import format_rows, summary
@@ -117,7 +118,6 @@ def build(
     status = Status(folder, world)
     last_words = LastWords(status, pulse)
     stack.push(last_words.on_exit)
-    guard = Guard(config.guard)
     grid = Grid(
         config.parallel.layout(world.size),
         key_value_heads=config.model.key_value_heads,
@@ -126,14 +126,9 @@ def build(
     )
     saver = Saver(preflight)
     stack.callback(saver.close)
+    guard = Guard(config.guard, read_interventions(saver))
     engine = Engine(config, device, grid)
-    restored = saver.restore(engine)
-    if restored is None:
-        state = TrainState()
-        engine.initialize()
-    else:
-        state, guard_state = restored
-        guard.restore(guard_state)
+    state = stand(saver, engine, guard)
     status.state = state
     saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
@@ -154,12 +149,15 @@ def build(
         consumed_samples=state.consumed_samples,
         prefetch_steps=config.data.prefetch_steps,
         document_mask=config.model.document_mask,
+        left_out=guard.interventions.left_out,
     )
     stack.callback(loader.close)
     peak = peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
     if world.is_main:
         print(summary(preflight), flush=True)
         print(f"  start  step {state.step} of {config.train.num_steps} on {device.type}", flush=True)
+        for samples in guard.interventions.left_out:
+            print(f"   note  samples {samples.start} to {samples.stop - 1} are left out ({folder.interventions})")
     return Run(
         preflight=preflight,
         engine=engine,

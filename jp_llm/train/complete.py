@@ -5,14 +5,16 @@ from typing import Any
 from jp_llm.engine.engine import Engine
 from jp_llm.model.sampling import complete
 from jp_llm.tokenizer.tokenizer import Tokenizer
+from jp_llm.train.degenerate import Repetition
 
 
-def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> list[dict[str, Any]]:
-    """One record per prompt; every process calls this together and gets the same."""
+def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> tuple[list[dict[str, Any]], list[Repetition]]:
+    """One record per prompt, and how much each completion repeats itself; every process calls this together and gets
+    the same."""
     config = engine.config
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in config.train.sample_prompts]
     if not prompts:
-        return []
+        return [], []
     found = complete(
         engine.next_token_logits,
         prompts,
@@ -24,7 +26,16 @@ def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> list[dict[st
         seed=config.seed + step,
         device=engine.zero.device,
     )
-    return [
-        {"kind": "sample", "step": step, "prompt": prompt, "completion": tokenizer.decode(ids)}
-        for prompt, ids in zip(config.train.sample_prompts, found, strict=True)
+    repetitions = [Repetition.of(ids) for ids in found]
+    records = [
+        {
+            "kind": "sample",
+            "step": step,
+            "prompt": prompt,
+            "completion": tokenizer.decode(ids),
+            "repeated_4grams": repetition.repeated_4grams,
+            "repeats": repetition.repeats,
+        }
+        for prompt, ids, repetition in zip(config.train.sample_prompts, found, repetitions, strict=True)
     ]
+    return records, repetitions

@@ -1,54 +1,22 @@
 """The training loop: one step after another, and what happens between them."""
 
 import math
-from dataclasses import dataclass
+import sys
 from typing import Any
 
 import torch
 
-from jp_llm.config.run import RunConfig
-from jp_llm.data.loader import Loader
-from jp_llm.engine.engine import Engine, StepResult
-from jp_llm.guard.guard import Guard
-from jp_llm.optim.schedule import Schedule, learning_rate
+from jp_llm.engine.engine import StepResult
+from jp_llm.guard.guard import Decision
+from jp_llm.optim.schedule import learning_rate
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.train.complete import completions
-from jp_llm.train.control import Control
+from jp_llm.train.degenerate import Degeneration
 from jp_llm.train.evaluate import evaluate
-from jp_llm.train.preflight import Preflight
-from jp_llm.train.records import Records
-from jp_llm.train.saver import Saver
-from jp_llm.train.state import TrainState
-from jp_llm.train.status import LastWords
-from jp_llm.train.straggler import Stragglers
-from jp_llm.train.throughput import Throughput
-from jp_llm.watch.heartbeat import Pulse
+from jp_llm.train.rewind import rewind
+from jp_llm.train.run import Run
 
-MOST_SKIPS_IN_A_ROW = 8
-
-
-@dataclass
-class Run:
-    """Everything a run is made of; `jp_llm.train.build` puts it together."""
-
-    preflight: Preflight
-    engine: Engine
-    loader: Loader
-    schedule: Schedule
-    state: TrainState
-    records: Records
-    saver: Saver
-    throughput: Throughput
-    guard: Guard
-    control: Control
-    pulse: Pulse
-    last_words: LastWords
-    stragglers: Stragglers
-
-    @property
-    def config(self) -> RunConfig:
-        """The resolved configuration."""
-        return self.preflight.config
+WHAT_TO_DO = "look at these samples, or go on from an older checkpoint with a lower optim.learning_rate"
 
 
 def fit(run: Run) -> ExitCode:
@@ -58,7 +26,7 @@ def fit(run: Run) -> ExitCode:
         DONE, or SAVED if the run was stopped from outside.
 
     Raises:
-        UserError: the gradients stopped being finite, or the last checkpoint could not be written.
+        UserError: the run diverged (NOT_TRUSTWORTHY), or the last checkpoint could not be written.
     """
     config, state = run.config.train, run.state
     if state.step >= config.num_steps:
@@ -73,7 +41,7 @@ def fit(run: Run) -> ExitCode:
         consumed_samples=state.consumed_samples,
         global_batch_size=config.global_batch_size,
     )
-    skips_in_a_row = 0
+    degeneration = Degeneration(config.num_steps)
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
         run.stragglers.begin()
@@ -90,29 +58,27 @@ def fit(run: Run) -> ExitCode:
         state.consumed_tokens += config.global_batch_size * run.config.seq_length
         state.applied_updates += result.applied
         state.skipped_updates += not result.applied
-        skips_in_a_row = 0 if result.applied else skips_in_a_row + 1
         last = state.step == config.num_steps
 
         run.throughput.add(config.global_batch_size * run.config.seq_length)
         run.stragglers.end(state.step)
-        if not result.applied:
-            run.saver.events.write("skip", step=state.step, first_sample=batch.first_sample)
-        if state.step % config.log_every_steps == 0 or last or not result.applied:
-            run.records.log(_train_record(run, result, rate))
-        if skips_in_a_row == MOST_SKIPS_IN_A_ROW:
-            raise UserError(
-                f"step {state.step}: the gradient norm was not finite {MOST_SKIPS_IN_A_ROW} times in a row; "
-                "go back to an older checkpoint with a lower optim.learning_rate, or look at the samples of these "
-                f"steps (events.jsonl; the last ones begin at sample {batch.first_sample})"
-            )
+        decision = _judge(run, result, batch.first_sample, rate)
+        if decision.action == "rewind":
+            run.pulse.at("start", state.step)
+            rewind(run, decision)
+            if (orders := run.control.orders(result.votes)).stop:
+                # It stands at a checkpoint, or at the beginning: there is nothing to save.
+                run.saver.events.write("stop", step=state.step, reason=orders.reason)
+                return ExitCode.SAVED
+            run.throughput.forget_pause()
+            continue
         if run.preflight.evaluated_sources and _due(state.step, config.eval_every_steps, last):
             run.pulse.at("evaluate", state.step)
             held_out = evaluate(run.engine, run.preflight)
             run.records.log({"kind": "eval", "step": state.step, "sources": held_out})
         if _due(state.step, config.sample_every_steps, last and config.sample_every_steps > 0):
             run.pulse.at("sample", state.step)
-            for record in completions(run.engine, run.preflight.tokenizer, state.step):
-                run.records.log(record)
+            _sample(run, degeneration)
         run.saver.report()
         orders = run.control.orders(result.votes)
         if orders.save:
@@ -128,6 +94,40 @@ def fit(run: Run) -> ExitCode:
     return ExitCode.DONE
 
 
+def _sample(run: Run, degeneration: Degeneration) -> None:
+    step = run.state.step
+    records, repetitions = completions(run.engine, run.preflight.tokenizer, step)
+    if not records:
+        return
+    measured, warn = degeneration.look(step, repetitions)
+    for record in [*records, measured]:
+        run.records.log(record)
+    if warn:
+        run.saver.events.write("degenerate", **{key: value for key, value in measured.items() if key != "kind"})
+        if run.preflight.world.is_main:
+            print(f"warning: step {step}: most samples repeat themselves, not for the first time", file=sys.stderr)
+
+
+def _judge(run: Run, result: StepResult, first_sample: int, rate: float) -> Decision:
+    """Write down how the step went, and decide what follows from it.
+
+    Raises:
+        UserError: the run diverged.
+    """
+    config, step = run.config.train, run.state.step
+    samples = range(first_sample, first_sample + config.global_batch_size)
+    if not result.applied:
+        run.saver.events.write("skip", **_skip_event(run, result, samples))
+    if step % config.log_every_steps == 0 or step == config.num_steps or not result.applied:
+        run.records.log(_train_record(run, result, rate))
+    decision = run.guard.after(step, samples, result.loss, result.grad_norm, result.refused)
+    if decision.action == "stop":
+        raise UserError(f"step {step}: {decision.reason}; {WHAT_TO_DO}", code=ExitCode.NOT_TRUSTWORTHY)
+    if decision.action == "go_on" and decision.reason:
+        run.saver.events.write("level", step=step, reason=decision.reason)
+    return decision
+
+
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
@@ -139,6 +139,18 @@ def _due(step: int, every: int, last: bool) -> bool:
 def _finite(value: float) -> float | None:
     # JSON has no NaN.
     return value if math.isfinite(value) else None
+
+
+def _skip_event(run: Run, result: StepResult, samples: range) -> dict[str, Any]:
+    return {
+        "step": run.state.step,
+        "first_sample": samples.start,
+        "last_sample": samples.stop - 1,
+        "loss": _finite(result.loss),
+        "grad_norm": _finite(result.grad_norm),
+        "reason": result.refused,
+        **run.guard.levels(),
+    }
 
 
 def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
@@ -153,6 +165,7 @@ def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
         "grad_norm": _finite(result.grad_norm),
         "learning_rate": rate,
         "applied": result.applied,
+        **({} if result.applied else {"reason": result.refused}),
         "tokens_per_second": speed.tokens_per_second,
         "mfu": speed.mfu,
         "seconds_left": left / speed.tokens_per_second,

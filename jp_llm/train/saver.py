@@ -4,11 +4,12 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.distributed
 
@@ -19,10 +20,13 @@ from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.checkpoint.writer import Contents, State, write
 from jp_llm.engine.engine import Engine
+from jp_llm.guard.interventions import Interventions
 from jp_llm.runtime.errors import UserError
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Events
 from jp_llm.train.state import TrainState
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -147,10 +151,11 @@ class Saver:
         write(self.store.path(step), state, contents, self._group)
         ended = time.perf_counter()
         if self.preflight.world.is_main:
-            config = self.preflight.config.checkpoint
+            config, guard = self.preflight.config.checkpoint, self.preflight.config.guard
+            keep_behind = guard.rewind_steps if guard.enabled and guard.max_rewinds else 0
             try:
                 self.store.point(step)
-                self.store.prune(config.keep_last, config.keep_every_steps)
+                self.store.prune(config.keep_last, config.keep_every_steps, keep_behind)
             except OSError as error:
                 self._warn(f"the checkpoint of step {step} is safe, but tidying up after it failed: {error}")
         return ended
@@ -159,24 +164,70 @@ class Saver:
         if self.preflight.world.is_main:
             print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    def restore(self, engine: Engine) -> tuple[TrainState, dict[str, Any]] | None:
-        """Load the newest good checkpoint into `engine`: counters and the guard's memory; None if the run has none.
+    def from_main(self, find: Callable[[], Value]) -> Value:
+        """What `find` returns on process 0, on every process; no save may be under way.
+
+        Raises:
+            UserError: it, or an OSError, was raised there.
+        """
+        found: list[Any] = [None, None]
+        if self.preflight.world.is_main:
+            try:
+                found = [find(), None]
+            except UserError as error:
+                found = [None, error.problems]
+            except OSError as error:
+                found = [None, (str(error),)]
+        torch.distributed.broadcast_object_list(found, group=self._group)
+        value, problems = found
+        if problems:
+            raise UserError(*problems)
+        return value  # type: ignore[no-any-return]
+
+    def restore(self, engine: Engine, interventions: Interventions) -> tuple[TrainState, dict[str, Any]] | None:
+        """Load the newest good checkpoint that was not given up into `engine`: counters and the guard's memory; None if
+        the run has none.
 
         Raises:
             UserError: it belongs to another model, tokenizer or dataset, or none of the checkpoints is whole.
         """
         self._require_one_folder()
-        folder, bad = self._newest_good()
-        if folder is None:
-            return None
-        reader = CheckpointReader(folder)
-        self._compare(folder, reader.manifest)
+        abandoned = self.from_main(lambda: self._abandoned(interventions))
+        folder, bad = self._newest_good(abandoned)
+        reader = None if folder is None else CheckpointReader(folder)
+        if folder is not None and reader is not None:
+            self._compare(folder, reader.manifest)
         # Only now: a run that is refused leaves everything as it is.
         if self.preflight.world.is_main:
-            self._tidy(bad, reader.manifest.state["step"])
+            self._tidy(bad, abandoned, None if reader is None else reader.manifest.state["step"])
+        if reader is None:
+            return None
         state = TrainState(**reader.manifest.state)
         engine.restore(reader.read_piece, state.applied_updates)
         return state, reader.manifest.guard
+
+    def before(self, step: int, distance: int) -> TrainState | None:
+        """Counters of the newest good checkpoint that is `distance` steps before `step`; if there is none, of the
+        oldest before `step`; None if there is none either. Every process calls this together."""
+        steps = [each for each in self.from_main(self.store.steps) if each < step]
+        far = [each for each in steps if each <= step - distance]
+        for each in [*reversed(far), *steps[len(far) :]]:
+            folder = self.store.path(each)
+            if not self._damage(folder):
+                return TrainState(**read_manifest(folder).state)
+        return None
+
+    def _abandoned(self, interventions: Interventions) -> list[int]:
+        """Steps of checkpoints that a rewind has given up, but not yet set aside."""
+        found = []
+        for step in self.store.steps() if interventions else []:
+            try:
+                consumed = read_manifest(self.store.path(step)).state["consumed_samples"]
+            except UserError:  # damaged, which is found and said later
+                continue
+            if interventions.abandon(consumed):
+                found.append(step)
+        return found
 
     def _require_one_folder(self) -> None:
         """
@@ -201,14 +252,12 @@ class Saver:
                 "what process 0 wrote there); name one on a file system that all nodes share"
             )
 
-    def _newest_good(self) -> tuple[Path | None, dict[int, list[str]]]:
+    def _newest_good(self, abandoned: list[int]) -> tuple[Path | None, dict[int, list[str]]]:
         """The checkpoint to load, and what is wrong with newer ones."""
-        world = self.preflight.world
         bad: dict[int, list[str]] = {}
         # One process lists the folder, so that all of them look at the same checkpoints in the same order.
-        listed: list[Any] = [self.store.steps() if world.is_main else None]
-        torch.distributed.broadcast_object_list(listed, group=self._group)
-        for step in reversed(listed[0]):
+        steps = self.from_main(self.store.steps)
+        for step in reversed([step for step in steps if step not in abandoned]):
             found = self._damage(self.store.path(step))
             if not found:
                 return self.store.path(step), bad
@@ -240,8 +289,16 @@ class Saver:
             raise UserError(*failed, "make it readable, or rename that folder to go on without it")
         return sorted({problem for problems, _ in everyone for problem in problems})
 
-    def _tidy(self, bad: dict[int, list[str]], good: int) -> None:
-        """Name what is wrong and set it aside, so that it is neither counted nor found again."""
+    def _tidy(self, bad: dict[int, list[str]], abandoned: list[int], good: int | None) -> None:
+        """Set aside what was given up; name what is wrong and set it aside, so that it is neither counted nor found
+        again."""
+        if abandoned:
+            kept = self.store.abandon(abandoned)
+            self.events.write("abandoned_checkpoints", steps=abandoned, kept=str(kept))
+        if good is None:
+            return
+        if abandoned:
+            self.store.point(good)
         if problem := self.store.latest_problem():
             self.events.write("wrong_latest", problem=problem)
             self._warn(problem)

@@ -1,7 +1,8 @@
 """launch/train.py with a fault in it: FAULT="kill rank=1 step=7" python tests/helpers/faulty_train.py <words>
 
-The fault happens in one process, right before the training step with that number, and once in a run folder, however
-often the run is started again (`always=1` for every start). Start it as launch/train.py would be, by any launcher.
+The fault happens in one process (rank=all: in all), right before the training step with that number, and once in a
+run folder, however often the run is started again (`always=1` for every start). Start it as launch/train.py would be,
+by any launcher.
 """
 
 import ctypes
@@ -80,6 +81,47 @@ def fail(**_: Any) -> None:
     raise RuntimeError("a fault of the test")
 
 
+def nan_gradient(**_: Any) -> None:
+    """One matrix of this process gets a gradient that is not finite, in the step that comes."""
+    from jp_llm.engine.engine import Engine
+
+    original = Engine.train_step
+
+    def poisoned(self: Any, *arguments: Any, **named: Any) -> Any:
+        Engine.train_step = original  # type: ignore[method-assign]
+        parameter = list(self.zero.engine.module.parameters())[1]
+        hook = parameter.register_hook(lambda gradient: gradient * float("nan"))
+        try:
+            return original(self, *arguments, **named)
+        finally:
+            hook.remove()
+
+    Engine.train_step = poisoned  # type: ignore[method-assign]
+
+
+def loss_factor(factor: str = "100", steps: str = "3", **_: Any) -> None:
+    """What this process finds as loss, and its gradients, times `factor` for so many steps; rank=all for a real one."""
+    from jp_llm.engine.engine import Engine
+
+    original_step, original_run, left = Engine.train_step, Engine._run, int(steps)
+
+    def step(self: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        try:
+            return original_step(self, *arguments, **named)
+        finally:
+            left -= 1
+            if left == 0:
+                Engine.train_step, Engine._run = original_step, original_run  # type: ignore[method-assign]
+
+    def run(self: Any, *arguments: Any) -> Any:
+        output = original_run(self, *arguments)
+        last = isinstance(output, tuple) and len(output) == 3
+        return tuple(each * float(factor) for each in output) if last else output
+
+    Engine.train_step, Engine._run = step, run  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "stop": stop,
@@ -89,6 +131,8 @@ FAULTS: dict[str, Callable[..., None]] = {
     "send": send,
     "send_in_save": send_in_save,
     "fail": fail,
+    "nan_gradient": nan_gradient,
+    "loss_factor": loss_factor,
 }
 """Each is called with the words behind its name, `engine` (of this process) and `run_dir`."""
 
@@ -97,9 +141,10 @@ def install(fault: str, run_dir: Path) -> None:
     """Let `fault` happen before its step."""
     name, *words = fault.split()
     details = dict(word.split("=", 1) for word in words)
-    rank, step = int(details.pop("rank", 0)), int(details.pop("step"))
+    here = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
+    rank, step = details.pop("rank", "0"), int(details.pop("step"))
     always = details.pop("always", "0") == "1"
-    if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) != rank:
+    if rank not in (here, "all"):
         return
     from jp_llm.train import loop
 
@@ -107,7 +152,7 @@ def install(fault: str, run_dir: Path) -> None:
 
     def at_step(optim: Any, schedule: Any, current: int, num_steps: int) -> float:
         # The loop asks for the rate of each step just before it.
-        marker = run_dir / f".fault_{name}_{rank}_{step}"
+        marker = run_dir / f".fault_{name}_{here}_{step}"
         if current == step and (always or not marker.exists()):
             marker.touch()
             FAULTS[name](run_dir=run_dir, **details)

@@ -11,9 +11,9 @@ class Console:
 
     def log(self, record: dict[str, Any]) -> None:
         """Print `record`."""
-        write = {"train": self._train, "eval": self._eval, "sample": self._sample}.get(record["kind"])
+        kinds = {"train": self._train, "eval": self._eval, "sample": self._sample, "repetition": self._repetition}
         # Of other kinds nobody wants to see every one.
-        if write is not None:
+        if (write := kinds.get(record["kind"])) is not None:
             print(write(record), flush=True)
 
     def close(self) -> None:
@@ -25,12 +25,14 @@ class Console:
             f"step {record['step']:>{width}}/{self.num_steps}",
             "loss not finite" if record["loss"] is None else f"loss {record['loss']:.4f}",
             f"lr {record['learning_rate']:.2e}",
-            f"grad norm {record['grad_norm']:.2f}" if record["applied"] else "gradient not finite, update skipped",
+            "grad norm not finite" if record["grad_norm"] is None else f"grad norm {record['grad_norm']:.2f}",
             f"{_short(record['tokens_per_second'])} tokens/s",
         ]
         if record.get("mfu") is not None:
             parts.append(f"MFU {100 * record['mfu']:.1f}%")
         parts.append(f"{_duration(record['seconds_left'])} left")
+        if not record["applied"]:
+            parts.append(f"update skipped: {record['reason']}")
         return " | ".join(parts)
 
     def _eval(self, record: dict[str, Any]) -> str:
@@ -44,6 +46,12 @@ class Console:
     def _sample(self, record: dict[str, Any]) -> str:
         completion: str = record["completion"]
         return f"  sample: {record['prompt']}→{completion}".replace("\n", "⏎")
+
+    def _repetition(self, record: dict[str, Any]) -> str:
+        return (
+            f"  samples: {record['repeated_4grams']:.0%} of the 4-grams repeated, a piece up to {record['repeats']} "
+            f"times in a row, {record['degenerate_samples']:.0%} of the samples degenerate"
+        )
 
 
 def _short(value: float) -> str:

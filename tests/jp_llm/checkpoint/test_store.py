@@ -52,6 +52,40 @@ def test_what_is_kept(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in store.folder.iterdir()) == ["damaged_step_00000050", "step_00000040"]
 
 
+@pytest.mark.parametrize("distance", [1, 7, 10, 100, 1000])
+@pytest.mark.parametrize("every", [1, 10, 25, 1000])
+@pytest.mark.parametrize("keep_last", [1, 2, 5])
+def test_there_is_always_one_far_enough_behind_and_few_more(
+    tmp_path: Path, distance: int, every: int, keep_last: int
+) -> None:
+    store = CheckpointStore(tmp_path)
+    for step in range(every, 40 * every + 1, every):
+        store.path(step).mkdir(parents=True)
+        store.prune(keep_last, 0, distance)
+        kept = store.steps()
+        assert kept[-1] == step
+        assert len(kept) <= keep_last + 2
+        behind = [each for each in kept if each <= step - distance]
+        # The first one, while none is; then one that is not much too far behind.
+        assert behind or kept[0] == every
+        assert not behind or step - behind[-1] < 2 * distance + 2 * every
+
+
+def test_what_was_given_up_is_no_checkpoint_and_one_of_it_stays(store: CheckpointStore) -> None:
+    assert store.abandon([20, 30]) == store.folder / "abandoned_step_00000030"
+    assert store.steps() == [10]
+    assert sorted(entry.name for entry in store.folder.iterdir() if "step" in entry.name) == [
+        "abandoned_step_00000030",
+        "step_00000010",
+    ]
+    assert store.abandon([]) is None
+    assert (store.folder / "abandoned_step_00000030").is_dir()
+    # Nothing is left to continue: an empty run, and no folder of somebody else.
+    store.abandon([10])
+    assert store.steps() == []
+    assert [entry.name for entry in store.folder.iterdir()] == ["abandoned_step_00000010"]
+
+
 def test_what_is_set_aside_is_never_overwritten(store: CheckpointStore) -> None:
     assert store.set_aside(30).name == "damaged_step_00000030"
     write_checkpoint(store.path(30))

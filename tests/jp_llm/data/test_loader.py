@@ -198,3 +198,35 @@ def test_batches_that_do_not_divide_are_refused(dataset: TokenDataset) -> None:
         load(dataset, global_batch_size=6, data_parallel_size=2)
     with pytest.raises(ValueError, match="rank 2 of 2"):
         load(dataset, data_parallel_rank=2, data_parallel_size=2)
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+def test_samples_that_are_left_out_are_in_no_batch(dataset: TokenDataset, prefetch: int) -> None:
+    # One inside the other, as after two rewinds, and one that no batch of 8 begins at.
+    left_out = [range(24, 56), range(16, 64), range(91, 93)]
+    with load(dataset, global_batch_size=8, prefetch_steps=prefetch, left_out=left_out) as loader:
+        found = [(next(loader).first_sample, loader.consumed_samples) for _ in range(6)]
+    assert found == [(0, 8), (8, 16), (64, 72), (72, 80), (80, 88), (93, 101)]
+    # From a position in the middle or at the beginning of what is left out, as a restart has it.
+    for consumed, first in ((16, 64), (40, 64), (88, 93), (8, 8)):
+        options = {"global_batch_size": 8, "left_out": left_out, "consumed_samples": consumed}
+        with load(dataset, prefetch_steps=prefetch, **options) as loader:
+            assert next(loader).first_sample == first
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_loader_that_goes_elsewhere_is_as_one_that_was_made_there(dataset: TokenDataset, prefetch: int) -> None:
+    left_out = [range(16, 48)]
+    with (
+        load(dataset, prefetch_steps=prefetch) as moved,
+        load(dataset, prefetch_steps=prefetch, consumed_samples=8, left_out=left_out) as made,
+    ):
+        for _ in range(5):
+            next(moved)
+        moved.seek(8, left_out)
+        for _ in range(4):
+            one, other = next(moved), next(made)
+            assert one.first_sample == other.first_sample
+            assert moved.consumed_samples == made.consumed_samples
+            pairs = zip(one.microbatches, other.microbatches, strict=True)
+            assert all(torch.equal(a.tokens_BT, b.tokens_BT) for a, b in pairs)

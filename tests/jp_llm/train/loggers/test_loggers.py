@@ -27,20 +27,32 @@ TRAIN: dict[str, Any] = {
 MEASURES = {"loss": 3.0, "perplexity": 20.0855, "bits_per_character": 2.5, "bits_per_byte": 0.9, "samples": 4}
 EVAL: dict[str, Any] = {"kind": "eval", "step": 12, "sources": {"books": MEASURES}}
 SAMPLE: dict[str, Any] = {"kind": "sample", "step": 12, "prompt": "昔々、", "completion": "山が\nあった。"}
-SKIPPED = TRAIN | {"step": 13, "grad_norm": None, "applied": False, "mfu": None}
+REASON = "the gradient norm is not finite"
+SKIPPED = TRAIN | {"step": 13, "grad_norm": None, "applied": False, "reason": REASON, "mfu": None}
+REPETITION: dict[str, Any] = {
+    "kind": "repetition",
+    "step": 12,
+    "repeated_4grams": 0.25,
+    "repeats": 3,
+    "degenerate_samples": 0.0,
+}
 
 
 def test_the_progress_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = Records(("console",), World(), tmp_path, 1000, {})
-    for record in (TRAIN, EVAL, SAMPLE, SKIPPED):
+    for record in (TRAIN, EVAL, SAMPLE, SKIPPED, REPETITION):
         records.log(record)
-    first, second, third, fourth = capsys.readouterr().out.splitlines()
+    first, second, third, fourth, fifth = capsys.readouterr().out.splitlines()
     assert first == (
         "step   12/1000 | loss 3.2500 | lr 2.00e-03 | grad norm 0.50 | 12.3k tokens/s | MFU 41.2% | 1h02m left"
     )
     assert "books: loss 3.0000, perplexity 20.09, 2.500 bits/character, 0.900 bits/byte" in second
     assert third == "  sample: 昔々、→山が⏎あった。"
-    assert "update skipped" in fourth
+    assert "grad norm not finite" in fourth
+    assert fourth.endswith("update skipped: the gradient norm is not finite")
+    assert fifth == (
+        "  samples: 25% of the 4-grams repeated, a piece up to 3 times in a row, 0% of the samples degenerate"
+    )
 
 
 def test_metrics_are_always_written_and_only_once(tmp_path: Path) -> None:
