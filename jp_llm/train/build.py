@@ -23,6 +23,7 @@ from jp_llm.train.control import Control
 from jp_llm.train.loop import Run, fit
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
+from jp_llm.train.replica_check import ReplicaCheck
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.summary import summary
@@ -101,6 +102,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         guard=guard,
         control=control,
         pulse=pulse,
+        replicas=ReplicaCheck(engine, folder, saver.events, every_steps=config.guard.replica_check_every_steps),
     )
 
 

@@ -15,6 +15,7 @@ from jp_llm.train.control import Control
 from jp_llm.train.evaluate import evaluate
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
+from jp_llm.train.replica_check import ReplicaCheck
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.throughput import Throughput
@@ -38,6 +39,7 @@ class Run:
     guard: Guard
     control: Control
     pulse: Pulse
+    replicas: ReplicaCheck
 
     @property
     def config(self) -> RunConfig:
@@ -52,7 +54,8 @@ def fit(run: Run) -> ExitCode:
         DONE, or SAVED if the run was stopped from outside.
 
     Raises:
-        UserError: the gradients stopped being finite, or the last checkpoint could not be written.
+        UserError: the gradients stopped being finite, the last checkpoint could not be written, or processes have not
+            what they must hold alike.
     """
     config, state = run.config.train, run.state
     if state.step >= config.num_steps:
@@ -60,13 +63,20 @@ def fit(run: Run) -> ExitCode:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
         return ExitCode.DONE
     run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
+    run.replicas.now(state.step)
     skips_in_a_row = 0
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
         batch = next(run.loader)
         run.pulse.at("step", state.step + 1)
         rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
-        result = run.engine.train_step(batch, rate, votes=run.control.votes(), judge=run.guard.judge)
+        result = run.engine.train_step(
+            batch,
+            rate,
+            votes=run.control.votes(),
+            judge=run.guard.judge,
+            before_update=run.replicas.before_update(state.step + 1),
+        )
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
@@ -99,6 +109,7 @@ def fit(run: Run) -> ExitCode:
         orders = run.control.orders(result.votes)
         if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
             run.pulse.at("save", state.step)
+            run.replicas.now(state.step)
             run.saver.save(run.engine, state, guard=run.guard.state(), final=last or orders.stop)
         if orders.stop and not last:
             run.saver.events.write("stop", step=state.step, reason=orders.reason)
