@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 _ROW = 2**16
-_ROWS_AT_ONCE = 64
-"""What is computed for so many rows is in memory at once: 8 bytes per element, 32 MB."""
+_ROWS_AT_ONCE = 16
+"""What is computed for so many rows is in memory at once: 8 bytes per element, 8 MB."""
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jp_llm.engine.fingerprint import _ROW, _odd_numbers, fingerprint
 
-SIZES = (1, 2, 7, _ROW - 1, _ROW, _ROW + 1, 65 * _ROW + 3)
+SIZES = (1, 2, 7, _ROW - 1, _ROW, _ROW + 1, 17 * _ROW + 3)
 
 
 def values(size: int, dtype: torch.dtype) -> torch.Tensor:
