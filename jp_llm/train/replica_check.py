@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch.distributed
+
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.replicas import ReplicaMismatch
 from jp_llm.runtime.run_folder import RunFolder
@@ -50,6 +52,8 @@ class ReplicaCheck:
             )
             if self._events.is_main:
                 attempt(partial(self._leave_out, mismatch.bad_hosts))
+            # A launcher ends all processes as soon as one has ended, and the main process has something to write.
+            torch.distributed.barrier()
             raise
 
     def _leave_out(self, hosts: tuple[str, ...]) -> None:
