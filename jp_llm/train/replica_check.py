@@ -50,7 +50,7 @@ class ReplicaCheck:
                 hosts=sorted(set(mismatch.hosts.values())),
                 bad_hosts=list(mismatch.bad_hosts),
             )
-            if self._events.is_main:
+            if self._events.is_main and mismatch.bad_hosts:
                 attempt(partial(self._leave_out, mismatch.bad_hosts))
             # A launcher ends all processes as soon as one has ended, and the main process has something to write.
             torch.distributed.barrier()
