@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# torch comes first and by exact pin, so that nothing else chooses another build of it.
-TORCH := torch==2.13.0
 
 # Nothing below needs the network after the install, and nothing compiles CUDA.
 export HF_HUB_OFFLINE := 1
@@ -21,12 +19,8 @@ help:
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-		{ echo "jp-llm needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version); try: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt $(TORCH) numpy setuptools wheel
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[train,export,corpus,loggers,dev]'
+$(INSTALLED): pyproject.toml constraints.txt docker/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash docker/install.sh
 	@touch $@
 
 demo: $(INSTALLED)

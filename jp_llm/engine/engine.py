@@ -1,6 +1,6 @@
 """The engine: what one training step, one evaluation pass and one look at the state mean on these processes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any
@@ -16,8 +16,10 @@ from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.module import StageModule, with_gradient
 from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
 from jp_llm.engine.pipeline.player import Player
+from jp_llm.engine.replicas import Replicas
 from jp_llm.engine.stopwatch import Stopwatch
 from jp_llm.engine.tied import TiedEmbedding
+from jp_llm.engine.working import working_weights
 from jp_llm.engine.zero import MOMENTS, HookState, ZeroEngine, construction
 from jp_llm.model.init import initial_values
 from jp_llm.optim.groups import decays
@@ -93,6 +95,8 @@ class Engine:
         )
         vocabulary_rows = config.model.padded_vocab_size // parallel.tensor
         self._tied = TiedEmbedding(module, self.zero, (vocabulary_rows, config.model.hidden_size))
+        self.replicas = Replicas(self.zero, self.placements, self._tied)
+        """What this process holds in common with others, to be compared."""
         self._player = Player(grid, self._num_chunks, self.zero.device, self.dtype)
         self.forward_time = Stopwatch(self.zero.device)
         """Of the forward passes of training, until it is taken."""
@@ -141,13 +145,20 @@ class Engine:
                 begin += piece.size
 
     def train_step(
-        self, batch: Batch, learning_rate: float, *, votes: Sequence[float] = (), judge: Judge | None = None
+        self,
+        batch: Batch,
+        learning_rate: float,
+        *,
+        votes: Sequence[float] = (),
+        judge: Judge | None = None,
+        before_update: Callable[[], None] | None = None,
     ) -> StepResult:
         """One update on one global batch, of which `batch` is the part of this process's data-parallel rank.
 
         Args:
             votes: numbers of this process that travel with the loss; as many on every process.
             judge: asked once before the update, with the same numbers on every process.
+            before_update: called once all gradients are computed, with the weights that computed them still there.
         """
         micro_batches = batch.microbatches
         data_parallel_size = self.grid.layout.data
@@ -184,6 +195,8 @@ class Engine:
         loss_sum, z_loss_sum, *all_votes = self._over_all_processes(sums, votes).tolist()
         loss = loss_sum / num_tokens
         judged: list[tuple[float, float, str | None]] = []
+        if before_update:
+            before_update()
 
         def allowed(grad_norm: float) -> bool:
             numbers = self._from_first(loss, grad_norm)
@@ -270,18 +283,25 @@ class Engine:
         return rows, length // self.grid.layout.tensor, self.config.model.hidden_size
 
     def _keep_copies_equal(self) -> None:
-        """Overwrite what several ranks of the tensor axis hold alike with the state of its owner.
+        """Overwrite what several ranks of the tensor axis hold alike with what its owner has: fp32 state and weights.
 
         Their gradients are the same but for the order in which data-parallel ranks are added, which is up to the
         communicator of each. The difference would grow, and only the owner's state is saved.
         """
-        shared: dict[ProcessGroup, list[Tensor]] = {}
-        for fragment in self.zero.fragments():
-            group = self.placements[fragment.parameter].gradient_group
+        shared: dict[tuple[ProcessGroup, torch.dtype], list[Tensor]] = {}
+
+        def share(parameter: str, tensors: Iterable[Tensor]) -> None:
+            group = self.placements[parameter].gradient_group
             if group is not None:
-                shared.setdefault(group, []).extend(fragment.state.values())
-        for group, tensors in shared.items():
-            values = torch.cat(tensors).to(self.zero.device)
+                for tensor in tensors:
+                    shared.setdefault((group, tensor.dtype), []).append(tensor.view(-1))
+
+        for fragment in self.zero.fragments():
+            share(fragment.parameter, fragment.state.values())
+        for weight in working_weights(self.zero) if self.zero.zero_stage > 0 else ():
+            share(weight.parameter, [weight.tensor])
+        for (group, _), tensors in shared.items():
+            values = torch.cat([tensor.to(self.zero.device) for tensor in tensors])
             torch.distributed.broadcast(values, torch.distributed.get_global_rank(group, 0), group=group)
             for tensor, value in zip(tensors, torch.split(values, [len(tensor) for tensor in tensors]), strict=True):
                 tensor.copy_(value)

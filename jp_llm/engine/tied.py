@@ -5,6 +5,9 @@ is sent after every change, and sends back the gradient that it has collected fo
 exists once for ZeRO of any stage, and its gradient is counted once.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed
 from torch import Tensor
@@ -51,6 +54,26 @@ class TiedEmbedding:
         if self._borrows:
             assert self._module.loss_head is not None
             torch.distributed.recv(self._module.loss_head.lent.detach(), self._ranks[0], group=self._group)
+
+    @contextmanager
+    def held(self) -> Iterator[Tensor | None]:
+        """The embedding on the first stage and the copy of it on the last; nothing where neither is."""
+        if self._lends:
+            assert self._module.tied_gradient is not None
+            with self._zero.whole(self._module.tied_gradient.weight) as weight:
+                yield weight
+        else:
+            yield self._module.loss_head.lent.detach() if self._borrows and self._module.loss_head else None
+
+    def differs(self, fingerprint: Tensor) -> bool:
+        """Whether the copy on the last stage has another fingerprint than this one, asked on the first; a fingerprint
+        comes from each of the two."""
+        if self._borrows:
+            torch.distributed.send(fingerprint.reshape(1), self._ranks[0], group=self._group)
+            return False
+        copy = torch.empty_like(fingerprint.reshape(1))
+        torch.distributed.recv(copy, self._ranks[1], group=self._group)
+        return bool(copy != fingerprint)
 
     def collect(self) -> None:
         """Bring the gradient of the head to the embedding; to be called after the last backward pass of a step."""

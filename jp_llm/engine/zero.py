@@ -284,6 +284,8 @@ class ZeroEngine:
         gradients = [p.grad for name, p in named if p.grad is not None and self._placements[name].owned]
         squares = torch.nn.utils.get_total_norm(gradients).square().reshape(1)
         torch.distributed.all_reduce(squares, group=self.grid.model_group)
+        # Data-parallel ranks must clip alike to the last bit, and each has the sum of a communicator of its own.
+        torch.distributed.broadcast(squares, self.grid.first_of_data, group=self.grid.data_group)
         norm = squares.sqrt()[0]
         found = float(norm) if torch.isfinite(norm) else float("nan")
         applied = allowed(found) and found == found

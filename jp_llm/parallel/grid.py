@@ -55,6 +55,11 @@ class Grid:
         )
 
     @property
+    def first_of_data(self) -> int:
+        """The first rank of `data_group`."""
+        return self.layout.rank_of(self.tensor_rank, 0, self.pipeline_rank)
+
+    @property
     def is_last_stage(self) -> bool:
         """Whether the head stands here."""
         return self.pipeline_rank == self.layout.pipeline - 1

@@ -74,7 +74,8 @@ class RankMemory:
     @property
     def total(self) -> int:
         """On the device."""
-        return sum(getattr(self, field.name) for field in fields(self)) - self.host
+        parts: list[int] = [getattr(self, field.name) for field in fields(self)]
+        return sum(parts) - self.host
 
 
 def rank_memory(config: RunConfig, layout: Layout, *, device: Device = "cuda") -> RankMemory:

@@ -30,6 +30,7 @@ from jp_llm.train.loop import fit
 from jp_llm.train.meeting import meet, member, report
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
+from jp_llm.train.replica_check import ReplicaCheck
 from jp_llm.train.rewind import read_interventions, stand
 from jp_llm.train.run import Run
 from jp_llm.train.saver import Saver
@@ -172,6 +173,7 @@ def build(
         pulse=pulse,
         last_words=last_words,
         stragglers=Stragglers(config, world, engine, saver.events, records),
+        replicas=ReplicaCheck(engine, folder, saver.events, every_steps=config.guard.replica_check_every_steps),
     )
 
 

@@ -26,7 +26,8 @@ def fit(run: Run) -> ExitCode:
         DONE, or SAVED if the run was stopped from outside.
 
     Raises:
-        UserError: the run diverged (NOT_TRUSTWORTHY), or the last checkpoint could not be written.
+        UserError: the run diverged (NOT_TRUSTWORTHY), processes have not what they must hold alike (RERUN_ELSEWHERE),
+            or the last checkpoint could not be written.
     """
     config, state = run.config.train, run.state
     if state.step >= config.num_steps:
@@ -41,6 +42,7 @@ def fit(run: Run) -> ExitCode:
         consumed_samples=state.consumed_samples,
         global_batch_size=config.global_batch_size,
     )
+    run.replicas.now(state.step)
     degeneration = Degeneration(config.num_steps)
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
@@ -51,7 +53,13 @@ def fit(run: Run) -> ExitCode:
         rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
         votes = run.control.votes()
         run.stragglers.mark("host")
-        result = run.engine.train_step(batch, rate, votes=votes, judge=run.guard.judge)
+        result = run.engine.train_step(
+            batch,
+            rate,
+            votes=votes,
+            judge=run.guard.judge,
+            before_update=run.replicas.before_update(state.step + 1),
+        )
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
@@ -85,6 +93,7 @@ def fit(run: Run) -> ExitCode:
             run.saver.events.write("order", step=state.step, reason=orders.reason, stop=orders.stop)
         if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
             run.pulse.at("save", state.step)
+            run.replicas.now(state.step)
             run.saver.save(run.engine, state, guard=run.guard.state(), final=last or orders.stop)
         if orders.stop and not last:
             run.saver.events.write("stop", step=state.step, reason=orders.reason)

@@ -10,6 +10,7 @@ from jp_llm.optim.schedule import Schedule
 from jp_llm.train.control import Control
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
+from jp_llm.train.replica_check import ReplicaCheck
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.status import LastWords
@@ -35,6 +36,7 @@ class Run:
     pulse: Pulse
     last_words: LastWords
     stragglers: Stragglers
+    replicas: ReplicaCheck
 
     @property
     def config(self) -> RunConfig:

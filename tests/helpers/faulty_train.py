@@ -122,6 +122,17 @@ def loss_factor(factor: str = "100", steps: str = "3", **_: Any) -> None:
     Engine.train_step, Engine._run = step, run  # type: ignore[method-assign]
 
 
+def flip_bit(engine: Any, parameter: str, **_: Any) -> None:
+    """One bit of the mantissa, in the first weight whose name ends so, as this process computes with it."""
+    import torch
+
+    from jp_llm.engine.working import working_weights
+
+    weight = next(each.tensor for each in working_weights(engine.zero) if each.parameter.endswith(parameter))
+    integers = {2: torch.int16, 4: torch.int32}[weight.element_size()]
+    weight.view(-1)[:1].view(integers).bitwise_xor_(1 << 4)
+
+
 FAULTS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "stop": stop,
@@ -133,6 +144,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "fail": fail,
     "nan_gradient": nan_gradient,
     "loss_factor": loss_factor,
+    "flip_bit": flip_bit,
 }
 """Each is called with the words behind its name, `engine` (of this process) and `run_dir`."""
 
@@ -146,8 +158,17 @@ def install(fault: str, run_dir: Path) -> None:
     always = details.pop("always", "0") == "1"
     if rank not in (here, "all"):
         return
+    from jp_llm.engine.engine import Engine
     from jp_llm.train import loop
 
+    engines: list[Any] = []
+    construct = Engine.__init__
+
+    def remembered(engine: Any, *args: Any, **keywords: Any) -> None:
+        construct(engine, *args, **keywords)
+        engines.append(engine)
+
+    Engine.__init__ = remembered  # type: ignore[method-assign]
     original = loop.learning_rate
 
     def at_step(optim: Any, schedule: Any, current: int, num_steps: int) -> float:
@@ -155,7 +176,7 @@ def install(fault: str, run_dir: Path) -> None:
         marker = run_dir / f".fault_{name}_{here}_{step}"
         if current == step and (always or not marker.exists()):
             marker.touch()
-            FAULTS[name](run_dir=run_dir, **details)
+            FAULTS[name](run_dir=run_dir, engine=engines[-1], **details)
         return original(optim, schedule, current, num_steps)
 
     loop.learning_rate = at_step
