@@ -1,6 +1,7 @@
 """`slurm`: the job that launch/submit.py writes."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Literal
 
@@ -52,6 +53,11 @@ OPTION_KEYS = {
 """Options of sbatch that have a key of their own."""
 _REFUSED_OPTIONS = ("wrap", "parsable", "test-only", "wait", "open-mode", "input", "help", "version", "usage", "quiet")
 MAX_SIGNAL_SECONDS = 65535
+
+
+def is_one_line(text: str) -> bool:
+    """Whether `text` has no line break and no other control character, so that it can stand in a job script."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
 class SlurmConfig(Section):
@@ -155,13 +161,13 @@ class SlurmConfig(Section):
                 yield f"{key}: {value!r} cannot stand in a job script; write {meaning}"
         for key in ("comment", "working_directory", "venv", "container_image"):
             value = getattr(self, key)
-            if value is not None and (not value or not value.isprintable()):
+            if value is not None and (not value or not is_one_line(value)):
                 yield f"{key}: {value!r} is empty or has a line break or control character; leave it out"
         for name in self.modules:
             if not _MODULE.fullmatch(name):
                 yield f"modules: {name!r} is no module name; write e.g. cuda/12.8"
         for mount in self.container_mounts:
-            if not _MOUNT.fullmatch(mount) or not mount.isprintable():
+            if not _MOUNT.fullmatch(mount) or not is_one_line(mount):
                 yield f"container_mounts: {mount!r}; write /folder, /folder:/inside or /folder:/inside:ro"
 
     def _combinations(self) -> Iterator[str]:
@@ -186,7 +192,7 @@ class SlurmConfig(Section):
     def _extra_options(self) -> Iterator[str]:
         for option in self.extra:
             match = _EXTRA.fullmatch(option)
-            if match is None or not option.isprintable():
+            if match is None or not is_one_line(option):
                 yield f"extra: {option!r}; write --name or --name=value, without spaces, quotes, # and backslashes"
             elif match["option"] in OPTION_KEYS:
                 yield f"extra: --{match['option']} is what {OPTION_KEYS[match['option']]} is for"
@@ -204,5 +210,5 @@ class SlurmConfig(Section):
                 )
             elif name in _SET_BY_SRUN or name.startswith("SLURM_"):
                 yield f"environment.{name}: srun decides it; leave it out"
-            if not str(value).isprintable():
+            if not is_one_line(str(value)):
                 yield f"environment.{name}: {value!r} has a line break or control character; leave it out"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jp_llm.config.run import RunConfig
-from jp_llm.config.slurm import SlurmConfig
+from jp_llm.config.slurm import SlurmConfig, is_one_line
 from jp_llm.runtime.errors import config_error
 from jp_llm.runtime.run_folder import RunFolder
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _MARK_DIGITS = 6
 
 
@@ -72,7 +72,7 @@ def job_of(config: RunConfig) -> Job:
     directory = Path(slurm.working_directory or os.getcwd()).absolute()
     folder = directory / config.run_dir
     for key, path in (("run_dir", folder), ("slurm.working_directory", directory), ("data.path", config.data.path)):
-        if not str(path).isprintable() or "\\" in str(path):
+        if not is_one_line(str(path)) or "\\" in str(path):
             problems.append(f"{key}: {str(path)!r} has a backslash, line break or control character; rename it")
     if nodes is None or tasks is None or problems:
         raise config_error(problems)
@@ -97,12 +97,13 @@ def _size_problems(job: Job) -> Iterator[str]:
 
 
 def bad_hosts(folder: RunFolder) -> list[str]:
-    """Hosts that the run has found to compute wrongly; lines that are no host name are passed over."""
+    """Nodes that the run, or a person, wants to be left out, by Slurm's short names; what is no name is passed over."""
     try:
-        lines = folder.bad_hosts.read_text(encoding="utf-8", errors="replace").split()
+        lines = folder.bad_hosts.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    return sorted({line for line in lines if _HOST.fullmatch(line)})
+    names = [line.partition(".")[0].partition("#")[0].strip() for line in lines]
+    return list(dict.fromkeys(name for name in names if _HOST.fullmatch(name)))
 
 
 def options(job: Job) -> list[str]:

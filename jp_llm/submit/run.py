@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jp_llm.config.run import RunConfig
-from jp_llm.config.slurm import OPTION_KEYS
+from jp_llm.config.slurm import OPTION_KEYS, is_one_line
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.submit.job import Job, job_of
@@ -27,7 +27,7 @@ def run(config: RunConfig, words: Sequence[str]) -> ExitCode:
     Raises:
         UserError: the job cannot run as it is configured, or Slurm refuses it.
     """
-    if unprintable := [word for word in words if not word.isprintable()]:
+    if unprintable := [word for word in words if not is_one_line(word)]:
         raise config_error(f"{word!r}: no line breaks and control characters in a job" for word in unprintable)
     job = job_of(config)
     script = render(job, [word for word in words if word.partition("=")[0] != "dry_run"])
