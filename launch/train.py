@@ -1,10 +1,11 @@
 """Train: `deepspeed launch/train.py model/size=110m model/arch=llama data.path=corpora/aozora run_dir=runs/first`."""
 
 import sys
+from pathlib import Path
 
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
-from jp_llm.runtime.errors import ExitCode
+from jp_llm.runtime.errors import ExitCode, UserError
 
 
 def train(config: RunConfig) -> ExitCode:
@@ -14,12 +15,20 @@ def train(config: RunConfig) -> ExitCode:
 
         run_dry(config)
         return ExitCode.DONE
+    from jp_llm.train.control import Signals
     from jp_llm.train.preflight import check
+    from jp_llm.train.status import say_refused
 
-    preflight = check(config)
+    # Torch takes seconds to load, and a signal in the meantime must not be lost.
+    signals = Signals().listen()
+    try:
+        preflight = check(config)
+    except UserError as error:
+        say_refused(Path(config.run_dir), error)
+        raise
     from jp_llm.train.build import run as run_training
 
-    return run_training(preflight)
+    return run_training(preflight, signals)
 
 
 if __name__ == "__main__":

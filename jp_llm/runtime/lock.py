@@ -1,6 +1,7 @@
 """One run at a time in a folder, or the processes of one."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,13 +9,14 @@ from pathlib import Path
 from jp_llm.runtime.errors import UserError
 
 LOCK_FILE = ".lock"
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False, patience_seconds: float = 0.0) -> Iterator[None]:
     """Create `folder` if need be and hold it, alone or with others that hold it `shared`.
 
-    The lock goes with the process, however it ends.
+    The lock goes with the process, however it ends; `patience_seconds` waits for one that is about to end.
 
     Raises:
         UserError: another run is working in it, or it cannot be written or locked.
@@ -26,10 +28,17 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror}; choose another folder") from error
     with lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another run is working in this folder; wait for it, or stop it") from None
-        except OSError as error:
-            raise UserError(f"{lock.name}: {error.strerror}: this disk cannot lock files; choose another") from error
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    problem = f"{folder}: another run is working in this folder; wait for it, or stop it"
+                    raise UserError(problem) from None
+            except OSError as error:
+                problem = f"{lock.name}: {error.strerror}: this disk cannot lock files; choose another"
+                raise UserError(problem) from error
+            time.sleep(_POLL_SECONDS)
         yield

@@ -19,36 +19,63 @@ from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.train.control import Control
+from jp_llm.train.control import Control, Orders, Signals
 from jp_llm.train.loop import Run, fit
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
+from jp_llm.train.status import LastWords, Status
 from jp_llm.train.summary import summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
+PATIENCE_SECONDS = 30.0
+"""For the process of an earlier start that is about to end and still holds the run folder."""
 
-def run(preflight: Preflight) -> ExitCode:
-    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step."""
+
+def run(preflight: Preflight, signals: Signals) -> ExitCode:
+    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order."""
     with ExitStack() as stack:
         if preflight.world.is_main:
-            stack.enter_context(locked(preflight.run_dir))
+            stack.enter_context(locked(preflight.run_dir, patience_seconds=PATIENCE_SECONDS))
         complete_environment(preflight.world)
         device = pick_device(preflight.config.train.device, preflight.world)
         prepare(device)
         stack.callback(_leave)
-        return fit(build(preflight, device, stack))
+        run = build(preflight, device, stack, signals)
+        # Said before anything is closed, which may wait for processes that have died.
+        stack.push(run.last_words.on_exit)
+        return _trained(run)
 
 
-def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
+def _trained(run: Run) -> ExitCode:
+    """Train unless the run was asked to stop while it started, and say how it ended."""
+    orders = Orders()
+    if run.state.step < run.config.train.num_steps:
+        run.last_words.status.running()
+        # Until here the processes could agree on nothing, and nothing was trained that would have to be saved.
+        votes = torch.tensor(run.control.votes(), dtype=torch.float64, device=run.engine.zero.device)
+        torch.distributed.all_reduce(votes)
+        orders = run.control.orders(tuple(votes.tolist()))
+    try:
+        code = ExitCode.SAVED if orders.stop else fit(run)
+    except OSError as error:
+        # Before training it is a refusal; in the middle of it a disk or a network may come back.
+        raise RuntimeError(f"step {run.state.step + 1}: {error}") from error
+    run.last_words.say(code, run.control.stop_reason)
+    return code
+
+
+def build(preflight: Preflight, device: torch.device, stack: ExitStack, signals: Signals | None = None) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
     folder = RunFolder(preflight.run_dir)
-    control = Control(folder, world)
+    control = Control(folder, world, signals or Signals())
     pulse = Pulse(folder, world, config.watchdog)
-    stack.callback(pulse.close)
+    status = Status(folder, world)
+    last_words = LastWords(status, pulse)
+    stack.push(last_words.on_exit)
     pulse.at("start", 0)
     guard = Guard(config.guard)
     grid = Grid(
@@ -66,6 +93,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
     else:
         state, guard_state = restored
         guard.restore(guard_state)
+    status.state = state
     saver.reserve(engine)
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
@@ -101,6 +129,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack) -> Run:
         guard=guard,
         control=control,
         pulse=pulse,
+        last_words=last_words,
     )
 
 

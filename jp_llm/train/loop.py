@@ -17,6 +17,7 @@ from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
+from jp_llm.train.status import LastWords
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
@@ -38,6 +39,7 @@ class Run:
     guard: Guard
     control: Control
     pulse: Pulse
+    last_words: LastWords
 
     @property
     def config(self) -> RunConfig:
@@ -59,7 +61,13 @@ def fit(run: Run) -> ExitCode:
         if run.preflight.world.is_main:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
         return ExitCode.DONE
-    run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
+    run.saver.events.write(
+        "resume" if state.step else "start",
+        step=state.step,
+        world_size=run.preflight.world.size,
+        consumed_samples=state.consumed_samples,
+        global_batch_size=config.global_batch_size,
+    )
     skips_in_a_row = 0
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
@@ -97,6 +105,8 @@ def fit(run: Run) -> ExitCode:
                 run.records.log(record)
         run.saver.report()
         orders = run.control.orders(result.votes)
+        if orders.save:
+            run.saver.events.write("order", step=state.step, reason=orders.reason, stop=orders.stop)
         if orders.save or _due(state.step, run.config.checkpoint.every_steps, last):
             run.pulse.at("save", state.step)
             run.saver.save(run.engine, state, guard=run.guard.state(), final=last or orders.stop)

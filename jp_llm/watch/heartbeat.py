@@ -16,5 +16,5 @@ class Pulse:
     def at(self, phase: str, step: int) -> None:
         """From now on this process is in `phase` (start, data, step, evaluate, sample, save) of `step`."""
 
-    def close(self) -> None:
-        """The process is about to end well; it is no longer watched."""
+    def close(self, *, code: int = 0, reason: str = "") -> None:
+        """The process is about to end, with this exit code; it is no longer watched. Only the first call counts."""

@@ -1,0 +1,128 @@
+"""What happens after a start of a run has ended: pure, from facts to a decision."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from jp_llm.config.supervise import SuperviseConfig
+from jp_llm.runtime.errors import ExitCode
+
+FINAL = (ExitCode.CONFIG_REFUSED, ExitCode.PREFLIGHT_REFUSED, ExitCode.NOT_TRUSTWORTHY)
+"""Causes that come back however often the run is started."""
+
+
+class Order(StrEnum):
+    """Who wanted a run to stop."""
+
+    NOBODY = "nobody"
+    SIGNAL = "signal"  # to the supervisor or to a process of the run: a scheduler, or a person at the keyboard
+    PERSON = "person"  # the file KILL
+
+
+class Action(StrEnum):
+    """What the supervisor does next."""
+
+    DONE = "done"
+    STOP = "stop"
+    RESTART = "restart"
+    RESTART_ELSEWHERE = "restart_elsewhere"
+    REQUEUE = "requeue"
+    REQUEUE_ELSEWHERE = "requeue_elsewhere"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one start ended, as the run folder and the launcher say."""
+
+    cause: ExitCode
+    """What the run says itself; UNEXPECTED if it said nothing."""
+    code: int
+    """Of the launcher; 128 + n if signal n ended it."""
+    step: int | None = None
+    """The step that was under way; None if training had not begun."""
+    reason: str = ""
+    host: str = ""
+    """Of the process that failed first, if it could say so."""
+    order: Order = Order.NOBODY
+
+
+@dataclass(frozen=True)
+class History:
+    """What the supervisor remembers of earlier endings."""
+
+    restarts: int = 0
+    """Since the run last got further by `reset_steps`."""
+    counted_from: int = 0
+    furthest: int = 0
+    fruitless: int = 0
+    """Restarts in a row that did not get further than one before."""
+    deaths: tuple[int, ...] = ()
+    """Steps at which the run died."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and what to tell the person."""
+
+    action: Action
+    code: ExitCode
+    words: str
+    wait_seconds: float = 0.0
+
+
+def decide(ending: Ending, history: History, settings: SuperviseConfig, *, in_slurm: bool) -> tuple[Decision, History]:
+    """The decision after `ending`, and the history with it."""
+    cause = ending.cause
+    at = f" at step {ending.step}" if ending.step is not None else " before the first step"
+    told = f": {ending.reason}" if ending.reason else ""
+    if cause is ExitCode.DONE:
+        return Decision(Action.DONE, cause, "done: the last step is saved"), history
+    if cause in FINAL:
+        return Decision(Action.STOP, cause, f"stopped{at}, a restart cannot help{told}"), history
+    if ending.order is Order.SIGNAL and in_slurm:
+        return Decision(Action.REQUEUE, ExitCode.SAVED, f"{_saved(cause)}{at}; the job goes back to the queue"), history
+    if cause is ExitCode.SAVED or ending.order is not Order.NOBODY:
+        code = ExitCode.SAVED if cause is ExitCode.SAVED else cause
+        return Decision(Action.STOP, code, f"{_saved(cause)}{at}{told}; the same command continues"), history
+
+    history = _with_death(history, ending.step, settings.reset_steps)
+    died = f"{_name(ending)}{at}{told}"
+    if cause is ExitCode.RERUN_ELSEWHERE:
+        action = Action.REQUEUE_ELSEWHERE if in_slurm else Action.RESTART_ELSEWHERE
+        return Decision(action, cause, died, settings.backoff_seconds), history
+    deaths = 0 if ending.step is None else history.deaths.count(ending.step)
+    if deaths >= settings.same_step_deaths:
+        return Decision(Action.STOP, cause, f"{died}; it died {deaths} times at this step, so it stops here"), history
+    if history.restarts > settings.max_restarts:
+        words = f"{died}; supervise.max_restarts {settings.max_restarts} are spent"
+        return Decision(Action.STOP, cause, words), history
+    # An exponent that only grows would overflow a float in a night.
+    wait = min(settings.backoff_seconds * 2.0 ** min(history.fruitless, 30), settings.max_backoff_seconds)
+    words = f"{died}; restart {history.restarts} of at most {settings.max_restarts} in {wait:g} s"
+    return Decision(Action.RESTART, cause, words, wait), history
+
+
+def _with_death(history: History, step: int | None, reset_steps: int) -> History:
+    reached = max(history.furthest, step or 0)
+    got_further = reached > history.furthest
+    if reached - history.counted_from >= reset_steps:
+        history = replace(history, restarts=0, counted_from=reached)
+    return replace(
+        history,
+        restarts=history.restarts + 1,
+        furthest=reached,
+        fruitless=0 if got_further or not history.restarts else history.fruitless + 1,
+        deaths=history.deaths if step is None else (*history.deaths, step),
+    )
+
+
+def _saved(cause: ExitCode) -> str:
+    return "saved and stopped" if cause is ExitCode.SAVED else "stopped, but not saved,"
+
+
+def _name(ending: Ending) -> str:
+    where = f" on {ending.host}" if ending.host else ""
+    if ending.cause is ExitCode.HUNG:
+        return f"hung{where}"
+    if ending.cause is ExitCode.RERUN_ELSEWHERE:
+        return f"computed something else than its replicas{where}"
+    return f"died{where} (launcher's exit code {ending.code})"

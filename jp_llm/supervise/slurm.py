@@ -1,0 +1,37 @@
+"""The Slurm job that the supervisor runs in."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+_SECONDS = 60
+
+
+def job_of(environment: Mapping[str, str]) -> str | None:
+    """Number of the job, with its place in an array; None outside of Slurm."""
+    if array := environment.get("SLURM_ARRAY_JOB_ID"):
+        return f"{array}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return environment.get("SLURM_JOB_ID")
+
+
+def requeue(job: str, without: Sequence[str] = ()) -> str | None:
+    """Send the job back to the queue, from inside it, to run on other hosts than `without`; what went wrong, if so."""
+    known = _scontrol("show", "job", job)
+    if "JobState=CANCELLED" in known.stdout:
+        return f"job {job} was cancelled"
+    asked = _scontrol("requeue", job)
+    if asked.returncode:
+        return f"scontrol requeue {job}: {asked.stderr.strip() or asked.stdout.strip()}"
+    if without:
+        # Slurm lets this be changed only while a job waits, and from now on it does.
+        asked = _scontrol("update", f"JobId={job}", f"ExcNodeList={','.join(without)}")
+        if asked.returncode:
+            return f"job {job} is queued again, but on any host: {asked.stderr.strip() or asked.stdout.strip()}"
+    return None
+
+
+def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    command = ["scontrol", *words]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
