@@ -27,8 +27,9 @@ from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
 from jp_llm.parallel.grid import Grid
-from jp_llm.runtime.env import World, complete_environment
+from jp_llm.runtime.env import World
 from jp_llm.runtime.files import read_json_lines
+from jp_llm.runtime.master import complete_environment
 from jp_llm.train.preflight import Preflight, check
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState

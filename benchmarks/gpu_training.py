@@ -23,7 +23,8 @@ from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
 from jp_llm.parallel.grid import Grid
-from jp_llm.runtime.env import World, complete_environment
+from jp_llm.runtime.env import World
+from jp_llm.runtime.master import complete_environment
 from jp_llm.train.build import pick_device
 
 VOCAB_SIZE, MICRO_BATCHES, STEPS, WARM_UP = 48_000, 4, 10, 3

@@ -35,7 +35,8 @@ from jp_llm.model.loss import summed_loss
 from jp_llm.optim.groups import decays
 from jp_llm.parallel.grid import Grid
 from jp_llm.parallel.tensor import TensorAxis
-from jp_llm.runtime.env import World, complete_environment
+from jp_llm.runtime.env import World
+from jp_llm.runtime.master import complete_environment
 
 VOCAB_SIZE = 8000
 

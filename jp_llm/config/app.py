@@ -22,8 +22,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jp_llm.config.build import Schema, build, fields
 from jp_llm.config.section import Section
+from jp_llm.runtime.env import rank_from
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.plugin import nearest
+from jp_llm.runtime.words import expanded, refuse_mangled
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
@@ -47,12 +49,13 @@ def run(
         print(help_text(entry, schema))
         return ExitCode.DONE
     try:
+        refuse_mangled(words)
         tree, problems = composed(entry, words)
         return function(build(schema, tree, problems)) or ExitCode.DONE
     except UserError as error:
-        rank = os.environ.get("RANK", "0")
-        if rank == "0" or error.code != ExitCode.CONFIG_REFUSED:
-            where = "" if rank == "0" else f"process {rank}: "
+        rank = rank_from(os.environ)
+        if rank == 0 or error.code != ExitCode.CONFIG_REFUSED:
+            where = "" if rank == 0 else f"process {rank}: "
             for problem in error.problems:
                 print(f"{where}error: {problem}", file=sys.stderr)
         else:
@@ -73,14 +76,14 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
     """The nested dict of `<entry>.yaml`, the chosen group files and then the values, interpolations resolved.
 
     Returns:
-        The dict, and what is wrong with the overrides; those that are wrong are left out of it.
+        The dict, and what is wrong with the overrides (or files of them, `@file`); those that are wrong are left out.
 
     Raises:
         UserError: the files cannot be composed.
     """
     groups = _groups_of(folder, entry)
     choices, values, problems = [], {}, []
-    for override in overrides:
+    for override in expanded(overrides):
         key, equals, text = override.partition("=")
         if not equals or not _KEY.fullmatch(key):
             problems.append(f"{override!r} is not an override; write key=value (--help lists the keys)")
@@ -129,7 +132,7 @@ def _choices(folder: Path, group: str) -> list[str]:
 def help_text(entry: str, schema: type[Section]) -> str:
     """Groups with their choices, and every key with its default and meaning."""
     groups = sorted(_groups_of(CONFIG_FOLDER, entry))
-    lines = [f"usage: {sys.argv[0]} {'[group=choice ...] ' if groups else ''}[key=value ...]"]
+    lines = [f"usage: {sys.argv[0]} {'[group=choice ...] ' if groups else ''}[key=value ...] [@file ...]"]
     for group in groups:
         lines.append(f"  {group}={'|'.join(_choices(CONFIG_FOLDER, group))}")
     lines += ["", "keys:"]

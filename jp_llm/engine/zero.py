@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from io import StringIO
 from typing import Any, Literal
 
@@ -70,8 +71,12 @@ class Fragment:
     """`weight`, `exp_avg` and `exp_avg_sq`, each [stop - start]."""
 
 
-def prepare(device: torch.device) -> None:
-    """Set the environment that DeepSpeed reads when it is imported, and join the process group."""
+def prepare(device: torch.device, timeout: timedelta = timedelta(minutes=30)) -> None:
+    """Set the environment that DeepSpeed reads when it is imported, and join the process group.
+
+    Args:
+        timeout: of every collective of the world.
+    """
     if device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
@@ -93,7 +98,8 @@ def prepare(device: torch.device) -> None:
     assert hasattr(partitioned_param_coordinator, "assert_ints_same_as_other_ranks")
     partitioned_param_coordinator.assert_ints_same_as_other_ranks = lambda numbers: None
     if not torch.distributed.is_initialized():
-        deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo", verbose=False)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        deepspeed.init_distributed(dist_backend=backend, verbose=False, timeout=timeout)
 
 
 def construction(zero_stage: int, precision: str, grid: Grid) -> AbstractContextManager[Any]:

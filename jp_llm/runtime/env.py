@@ -1,11 +1,10 @@
 """Who am I: rank, local rank and world size, as the launcher says. Loads no torch."""
 
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import UserError, config_error
+from jp_llm.runtime.hostlist import tasks_per_node
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,10 @@ class World:
     size: int = 1
     local_size: int | None = None
     """Processes on this machine; None if nothing says so."""
+    node: int | None = None
+    """Number of this machine among those of the run; None if nothing says so."""
+    launcher: str = "python"
+    """Who started the processes: python, torchrun, deepspeed, environment (somebody set RANK), srun, mpirun."""
 
     @property
     def is_main(self) -> bool:
@@ -24,45 +27,178 @@ class World:
         return self.rank == 0
 
 
+@dataclass(frozen=True)
+class _Variables:
+    """How a launcher names what it says. Of several names the first that is there counts."""
+
+    launcher: str
+    rank: str
+    size: str
+    local_rank: tuple[str, ...]
+    local_size: tuple[str, ...] = ()
+    node: tuple[str, ...] = ()
+
+
+_TORCH = _Variables(
+    "environment",
+    "RANK",
+    "WORLD_SIZE",
+    ("LOCAL_RANK",),
+    ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),
+    ("GROUP_RANK", "CROSS_RANK"),
+)
+_OPEN_MPI = _Variables(
+    "mpirun",
+    "OMPI_COMM_WORLD_RANK",
+    "OMPI_COMM_WORLD_SIZE",
+    ("OMPI_COMM_WORLD_LOCAL_RANK",),
+    ("OMPI_COMM_WORLD_LOCAL_SIZE",),
+)
+_MVAPICH = _Variables(
+    "mpirun",
+    "MV2_COMM_WORLD_RANK",
+    "MV2_COMM_WORLD_SIZE",
+    ("MV2_COMM_WORLD_LOCAL_RANK",),
+    ("MV2_COMM_WORLD_LOCAL_SIZE",),
+)
+_HYDRA = _Variables(  # MPICH, Intel MPI
+    "mpirun", "PMI_RANK", "PMI_SIZE", ("MPI_LOCALRANKID", "PMI_LOCAL_RANK"), ("MPI_LOCALNRANKS", "PMI_LOCAL_SIZE")
+)
+# Only srun sets the number of tasks of its own step; in a batch script SLURM_PROCID is 0 and means nothing.
+_SRUN = _Variables("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", ("SLURM_LOCALID",), node=("SLURM_NODEID",))
+
+_SCHEDULED = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE")
+"""Each says, if it is there, how many processes somebody started or meant to."""
+
+
 def world_from(environment: Mapping[str, str]) -> World:
-    """Read what `deepspeed`, `torchrun` or a plain `python` left in the environment.
+    """Read what `deepspeed`, `torchrun`, `srun`, `mpirun` or a plain `python` left in the environment.
 
     Raises:
-        UserError: a scheduler started several processes but none of them was told its rank, so that each would train
-            alone over the same files.
+        UserError: a variable is missing or no number; or several processes were started but would each train alone
+            over the same files.
     """
+    variables = _variables_of(environment)
+    if variables is None:
+        _refuse_singletons(environment, 1)
+        return World()
+    rank, size = _number(environment, variables.rank), _number(environment, variables.size)
+    local_rank = _first(environment, variables.local_rank)
+    local_size = _first(environment, variables.local_size)
+    node = _first(environment, variables.node)
+    if variables is _TORCH:
+        _refuse_separate_worlds(environment, size)
+    elif size == 1:
+        _refuse_singletons(environment, 1)
+    if variables is _SRUN:
+        counts = tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+        local_size = counts[node] if node is not None and node < len(counts) else None
+    if local_rank is None:
+        if size > 1 and variables is not _TORCH:
+            raise config_error(
+                [
+                    f"{variables.rank} is set, but none of {', '.join(variables.local_rank)}: this process does not "
+                    "know which GPU is its own; set RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT for "
+                    "every process, or start with torchrun"
+                ]
+            )
+        local_rank = 0
+    if not 0 <= rank < size:
+        raise config_error([f"{variables.rank}={rank}, but {variables.size}={size}; ranks count from 0"])
+    return World(rank, local_rank, size, local_size, node, _launcher(environment, variables))
+
+
+def rank_from(environment: Mapping[str, str]) -> int:
+    """The rank alone, 0 where nobody says it; never fails, so that errors can be told apart."""
+    try:
+        return world_from(environment).rank
+    except UserError:
+        rank = environment.get("RANK") or environment.get("SLURM_PROCID") or "0"
+        return int(rank) if rank.isdigit() else 0
+
+
+def _variables_of(environment: Mapping[str, str]) -> _Variables | None:
     named = [name for name in ("RANK", "WORLD_SIZE") if name in environment]
     if len(named) == 1:
-        raise UserError(f"{named[0]} is set, but not RANK and WORLD_SIZE both; start through `torchrun` or `deepspeed`")
-    if named:
-        local_size = environment.get("LOCAL_WORLD_SIZE") or environment.get("LOCAL_SIZE")
-        return World(
-            rank=int(environment["RANK"]),
-            local_rank=int(environment.get("LOCAL_RANK", 0)),
-            size=int(environment["WORLD_SIZE"]),
-            local_size=int(local_size) if local_size else None,
+        raise config_error(
+            [f"{named[0]} is set, but not RANK and WORLD_SIZE both; start through `torchrun`, `deepspeed` or `srun`"]
         )
-    for variable in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
-        if int(environment.get(variable, 1)) > 1:
-            raise UserError(
-                f"{variable}={environment[variable]} says that several processes were started, but RANK is not set: "
-                "each would train alone. Start them through `torchrun` or `deepspeed`"
+    if named:
+        return _TORCH
+    if "OMPI_COMM_WORLD_SIZE" in environment:
+        return _OPEN_MPI
+    if "MV2_COMM_WORLD_SIZE" in environment:
+        return _MVAPICH
+    step = environment.get("SLURM_STEP_NUM_TASKS")
+    # Hydra starts its own helpers with srun, one per machine; srun itself speaks PMI to its tasks too.
+    srun_speaks_pmi = step == environment.get("PMI_SIZE") and environment.get("SLURM_PROCID") == environment.get(
+        "PMI_RANK"
+    )
+    hydra = "PMI_SIZE" in environment and "PMI_RANK" in environment
+    if hydra and not srun_speaks_pmi and (step is None or "MPI_LOCALRANKID" in environment):
+        return _HYDRA
+    return _SRUN if step is not None else None
+
+
+def _launcher(environment: Mapping[str, str], variables: _Variables) -> str:
+    if variables is _TORCH:
+        if "TORCHELASTIC_RUN_ID" in environment:
+            return "torchrun"
+        if "CROSS_SIZE" in environment:
+            return "deepspeed"
+    return variables.launcher
+
+
+def _refuse_singletons(environment: Mapping[str, str], size: int) -> None:
+    for variable in _SCHEDULED:
+        if _number(environment, variable, 1) > size:
+            of_slurm = variable.startswith("SLURM")
+            cure = (
+                "`srun python launch/train.py ...` starts one process per task (`srun -n 1 ...` if one is meant)"
+                if of_slurm
+                else "use the mpirun of one MPI library for all of them, `torchrun` or `deepspeed`"
             )
-    return World()
+            raise config_error(
+                [
+                    f"{variable}={environment[variable]} says that several processes are meant, but this one knows of "
+                    f"{size} only: each would train alone over the same files; {cure}"
+                ]
+            )
 
 
-def complete_environment(world: World) -> None:
-    """Set what torch and DeepSpeed read, for a process that no launcher started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free_port = probe.getsockname()[1]
-    defaults = {
-        "RANK": world.rank,
-        "LOCAL_RANK": world.local_rank,
-        "WORLD_SIZE": world.size,
-        "LOCAL_SIZE": int(os.environ.get("LOCAL_WORLD_SIZE", world.size)),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port,
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, str(value))
+def _refuse_separate_worlds(environment: Mapping[str, str], size: int) -> None:
+    """Where each of several tasks ran a `torchrun` or `deepspeed` of its own that does not know of the others."""
+    agents = _number(environment, "GROUP_WORLD_SIZE", 0)
+    if not agents:
+        agents = size
+        # Once `complete_environment` has been there, the tasks are the ranks.
+        started = [_number(environment, name, 1) for name in _SCHEDULED if name != "SLURM_NTASKS"]
+        if "CROSS_SIZE" in environment and max(started) != size:
+            agents = _number(environment, "CROSS_SIZE")
+    if size == 1:
+        _refuse_singletons(environment, size)
+    for variable in _SCHEDULED:
+        # In a batch script many tasks may be asked for, and one launcher serve all of their GPUs.
+        if variable != "SLURM_NTASKS" and _number(environment, variable, 1) > agents:
+            raise config_error(
+                [
+                    f"{variable}={environment[variable]}, but the launcher inside knows of {agents}: so many runs "
+                    "would train over the same files; give torchrun --nnodes, --rdzv-backend=c10d and "
+                    "--rdzv-endpoint=<first host>:<port>, or let srun start the processes: "
+                    "`srun python launch/train.py ...`"
+                ]
+            )
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> int | None:
+    return next((_number(environment, name) for name in names if environment.get(name)), None)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    text = environment.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        return int(text or "")
+    except ValueError:
+        raise config_error([f"{name}={text!r} is no number; the launcher sets it, so let nobody else do"]) from None

@@ -1,32 +1,38 @@
 """The front hall: from a checked configuration to a run, and through it."""
 
+import os
+import socket
 import sys
 from contextlib import ExitStack
+from datetime import timedelta
 
 import torch
 import torch.distributed
 import yaml
 
 from jp_llm.config.arithmetic import flops_per_token, peak_flops
+from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.zero import prepare
 from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import build_schedule
 from jp_llm.parallel.grid import Grid
-from jp_llm.runtime.env import World, complete_environment
+from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.runtime.lock import locked
+from jp_llm.runtime.master import complete_environment
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.control import Control, Orders, Signals
 from jp_llm.train.loop import Run, fit
+from jp_llm.train.meeting import meet, member, report
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.status import LastWords, Status
-from jp_llm.train.summary import summary
+from jp_llm.train.summary import format_rows, summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
@@ -41,7 +47,7 @@ def run(preflight: Preflight, signals: Signals) -> ExitCode:
             stack.enter_context(locked(preflight.run_dir, patience_seconds=PATIENCE_SECONDS))
         complete_environment(preflight.world)
         device = pick_device(preflight.config.train.device, preflight.world)
-        prepare(device)
+        join(preflight, device)
         stack.callback(_leave)
         run = build(preflight, device, stack, signals)
         # Said before anything is closed, which may wait for processes that have died.
@@ -67,6 +73,28 @@ def _trained(run: Run) -> ExitCode:
     return code
 
 
+def join(preflight: Preflight, device: torch.device) -> None:
+    """Meet the other processes, and make the process group with them.
+
+    Raises:
+        UserError: not all came, or they are about to do different things.
+    """
+    config, world = preflight.config, preflight.world
+    own = member(world, device, config.model_dump(mode="json"))
+    members, store = meet(own, world, preflight.layout)
+    if world.is_main:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        print(format_rows(report(members, world, address)), flush=True)
+    prepare(device, collective_timeout(config.watchdog))
+    del store  # the group has it now
+
+
+def collective_timeout(watchdog: WatchdogConfig) -> timedelta:
+    """How long a collective may take: the watchdog, which can name who stands still, must be the first to speak."""
+    longest = max(watchdog.step_seconds, watchdog.other_seconds)
+    return timedelta(seconds=longest + 10 * watchdog.beat_seconds + watchdog.grace_seconds + 60)
+
+
 def build(preflight: Preflight, device: torch.device, stack: ExitStack, signals: Signals | None = None) -> Run:
     """Put a run together; what must be closed is left to `stack`. Every process calls this."""
     config, world = preflight.config, preflight.world
@@ -82,6 +110,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack, signals:
         config.parallel.layout(world.size),
         key_value_heads=config.model.key_value_heads,
         virtual_stages=config.parallel.virtual_stages,
+        timeout=collective_timeout(config.watchdog),
     )
     saver = Saver(preflight)
     stack.callback(saver.close)
@@ -141,12 +170,19 @@ def pick_device(wanted: str, world: World) -> torch.device:
     """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    if torch.cuda.device_count() <= world.local_rank:
+    gpus, index = torch.cuda.device_count(), world.local_rank
+    if gpus == 1:
+        # Schedulers may show each process its own GPU alone (srun --gpus-per-task=1). DeepSpeed asks the environment.
+        # Whether it is really its own is seen when all meet.
+        index = 0
+        os.environ["LOCAL_RANK"] = "0"
+    if gpus <= index:
         raise UserError(
-            f"train.device: process {world.local_rank} of this machine finds {torch.cuda.device_count()} GPUs; start "
+            f"train.device: process {world.rank} is number {index} of its machine, {socket.gethostname()}, where it "
+            f"finds {gpus} GPUs (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); start "
             "as many processes as there are GPUs, or set train.device=cpu"
         )
-    device = torch.device("cuda", world.local_rank)
+    device = torch.device("cuda", index)
     torch.cuda.set_device(device)
     return device
 

@@ -111,6 +111,6 @@ def test_the_door_judges_the_whole_configuration(tmp_path: Path) -> None:
     assert refused.returncode == ExitCode.CONFIG_REFUSED
     for words in ("did you mean train.num_steps?", "slurm.job_name: 'a b'", "train.global_batch_size: 3 is not"):
         assert words in refused.stderr
-    shown = door(*size, "run_dir='run $HOME'", "dry_run=true", "slurm.time=24:00:00")
+    shown = door(*size, "train.global_batch_size=32", "run_dir='run $HOME'", "dry_run=true", "slurm.time=24:00:00")
     assert shown.returncode == 0, shown.stderr
     assert "run_dir='\"'\"'run $HOME'\"'\"''" in shown.stdout
