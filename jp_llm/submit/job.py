@@ -11,8 +11,9 @@ from jp_llm.config.run import RunConfig
 from jp_llm.config.slurm import SlurmConfig, is_one_line
 from jp_llm.runtime.errors import config_error
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.supervise.hosts import bad_hosts
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _MARK_DIGITS = 6
 
 
@@ -96,14 +97,10 @@ def _size_problems(job: Job) -> Iterator[str]:
         yield f"run_dir: {job.folder.path} has a comma or colon, which lists of mounts cannot hold; rename it"
 
 
-def bad_hosts(folder: RunFolder) -> list[str]:
-    """Nodes that the run, or a person, wants to be left out, by Slurm's short names; what is no name is passed over."""
-    try:
-        lines = folder.bad_hosts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    names = [line.partition(".")[0].partition("#")[0].strip() for line in lines]
-    return list(dict.fromkeys(name for name in names if _HOST.fullmatch(name)))
+def nodes_left_out(folder: RunFolder) -> list[str]:
+    """The hosts in bad_hosts.txt by Slurm's short names; what is no name is passed over."""
+    names = [host.partition(".")[0] for host in bad_hosts(folder)]
+    return list(dict.fromkeys(name for name in names if _NODE.fullmatch(name)))
 
 
 def options(job: Job) -> list[str]:
@@ -123,7 +120,7 @@ def options(job: Job) -> list[str]:
         found.append(f"--mem={slurm.mem}")
     if slurm.exclusive:
         found.append("--exclusive")
-    excluded = [*([slurm.exclude] if slurm.exclude else []), *bad_hosts(job.folder)]
+    excluded = [*([slurm.exclude] if slurm.exclude else []), *nodes_left_out(job.folder)]
     if excluded:
         found.append(f"--exclude={','.join(excluded)}")
     if slurm.array is not None:

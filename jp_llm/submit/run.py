@@ -12,6 +12,7 @@ from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.submit.job import Job, job_of
 from jp_llm.submit.script import render, venv_of
+from jp_llm.supervise.evidence import done_step
 
 _LOCAL_DISKS = {"btrfs", "ext2", "ext3", "ext4", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
 _SUBMIT_SECONDS = 60.0
@@ -86,7 +87,7 @@ def warnings(job: Job) -> Iterator[str]:
         yield f"slurm.venv {folder}: no bin/activate there as seen from here"
     if job.slurm.time is None:
         yield "slurm.time is not given: the site decides when the job is ended, and some give it minutes"
-    if job.folder.done.exists():
+    if done_step(job.folder) >= job.config.train.num_steps:
         yield f"{job.folder.done} says that this run is complete; the job will end at once"
 
 

@@ -64,7 +64,7 @@ def test_a_dry_run_shows_the_script_and_leaves_no_trace(
 
 def test_warnings_are_only_warnings(tmp_path: Path, sbatch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "DONE").touch()
+    (tmp_path / "run" / "DONE").write_text('{"step": 6}')
     assert run(config(tmp_path, venv="nowhere"), []) == ExitCode.DONE
     printed = capsys.readouterr().out
     for words in ("no dataset.json there", "no bin/activate there", "slurm.time is not given", "this run is complete"):
