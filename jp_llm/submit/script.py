@@ -26,7 +26,8 @@ fi"""
 
 _ELSEWHERE = """\
 # A node that turned out bad after the job was submitted: this job makes room for one without such nodes.
-bad_hosts=$(sinfo --noheader --Node --format=%N | grep -xFf <(cut -d. -f1 {bad_hosts} 2> /dev/null) | sort -u || true)
+listed=$(sed 's/[.#[:space:]].*//' {bad_hosts} 2> /dev/null || true)
+bad_hosts=$(sinfo --noheader --Node --format=%N | grep -xF "$listed" | sort -u || true)
 if [ -n "$bad_hosts" ] && scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -qxF "$bad_hosts"; then
     echo "job $SLURM_JOB_ID: the run is submitted again, without" $bad_hosts
     exec sbatch --exclude={excluded}"$(paste -sd, <<< "$bad_hosts")" {script}
