@@ -78,7 +78,7 @@ def undisturbed(cluster: SlurmCluster, data: Path, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("undisturbed") / 'run $HOME #1 50%j "x" (最初)'
     text = str(folder).replace("'", "\\'")
     jobs = submit(cluster, f"data.path={data}", f"run_dir='{text}'", "slurm.chain=2", "slurm.comment='a #b \"c'")
-    records = [cluster.wait_for_state(job, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", seconds=240) for job in jobs]
+    records = [cluster.wait_for_state(job, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", seconds=300) for job in jobs]
     return Undisturbed(folder, jobs, records)
 
 
@@ -122,7 +122,7 @@ class Disturbed:
         """The steps from which it began to train."""
         return [event["step"] for event in events(self.folder, "start", "resume")]
 
-    def wait(self, condition: Any, what: str, seconds: float = 180) -> None:
+    def wait(self, condition: Any, what: str, seconds: float = 300) -> None:
         wait_for(condition, seconds, what, lambda: f"{output(self.folder, self.job)}\n{self.cluster.logs()}")
 
     def wait_for_training(self, start: int) -> int:
@@ -223,3 +223,16 @@ def test_a_job_on_a_node_that_turned_out_bad_makes_room_for_one_without_it(
     cluster.run("scontrol", "release", found[1])
     record = cluster.wait_for_state(found[1], "COMPLETED", "FAILED")
     assert (record["JobState"], record["NodeList"]) == ("COMPLETED", "n2"), output(folder, found[1])
+
+
+def test_a_job_that_is_cancelled_is_not_queued_again(cluster: SlurmCluster, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (job,) = submit(cluster, f"data.path={data}", f"run_dir={folder}")
+    wait_for(lambda: events(folder, "attempt"), 120, "srun is started", lambda: output(folder, job))
+    cluster.run("scancel", job)
+    wait_for(lambda: events(folder, "attempt_end"), 120, "the supervisor has seen the end", lambda: output(folder, job))
+    wait_for(lambda: cluster.node_states() == ["idle", "idle"], 120, "the nodes are free", cluster.logs)
+    record = cluster.job(job)
+    assert (record["JobState"], record["Restarts"]) == ("CANCELLED", "0"), output(folder, job)
+    assert f"job {job} was cancelled" in output(folder, job)
+    assert not RunFolder(folder).kill_order.exists()
