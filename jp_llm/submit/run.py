@@ -67,7 +67,9 @@ def submit(script: Path) -> str:
     except subprocess.TimeoutExpired:
         raise UserError(f"sbatch: no answer within {_SUBMIT_SECONDS:.0f} s; look with squeue, then try again") from None
     if result.returncode:
-        raise UserError(f"sbatch refuses {script}: {result.stderr.strip() or result.stdout.strip()}")
+        message = result.stderr.strip() or result.stdout.strip()
+        hint = "; look at slurm.exclude and bad_hosts.txt beside the script" if "node name" in message else ""
+        raise UserError(f"sbatch refuses {script}: {message}{hint}")
     number = result.stdout.strip().partition(";")[0]
     if not re.fullmatch(r"\d+", number):
         raise UserError(f"sbatch answers {result.stdout.strip()!r} instead of a job number; look with squeue")

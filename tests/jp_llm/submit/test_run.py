@@ -82,6 +82,9 @@ def test_a_refusal_of_slurm_is_told(tmp_path: Path, sbatch: Path) -> None:
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho 'error: Invalid qos' >&2\nexit 1\n")
     with pytest.raises(UserError, match="Invalid qos"):
         submit(tmp_path / "job.sbatch")
+    (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho 'Invalid node name specified' >&2\nexit 1\n")
+    with pytest.raises(UserError, match=r"Invalid node name specified; look at slurm.exclude and bad_hosts.txt"):
+        submit(tmp_path / "job.sbatch")
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho Hello\n")
     with pytest.raises(UserError, match="'Hello' instead of a job number"):
         submit(tmp_path / "job.sbatch")
