@@ -6,6 +6,8 @@ from pathlib import Path
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.heartbeat import Pulse
 
 
 def train(config: RunConfig) -> ExitCode:
@@ -26,9 +28,12 @@ def train(config: RunConfig) -> ExitCode:
     except UserError as error:
         say_refused(Path(config.run_dir), error)
         raise
-    from jp_llm.train.build import run as run_training
+    with Pulse(RunFolder(preflight.run_dir), preflight.world, config.watchdog) as pulse:
+        from jp_llm.train.build import run as run_training
 
-    return run_training(preflight, signals)
+        code = run_training(preflight, pulse, signals)
+        pulse.close(code)
+        return code
 
 
 if __name__ == "__main__":

@@ -18,5 +18,7 @@ class SuperviseConfig(Section):
     """Wait before the first restart; doubled with each restart without progress."""
     max_backoff_seconds: PositiveFloat = 300.0
     """Longest wait."""
+    failed_seconds: PositiveFloat = 30.0
+    """From the failure of one process until the launcher is killed, if it has not ended by itself."""
     stop_seconds: PositiveFloat = 600.0
     """From the order to save and stop until the launcher is killed."""

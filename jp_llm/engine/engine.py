@@ -16,6 +16,7 @@ from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.module import StageModule, with_gradient
 from jp_llm.engine.pipeline.one_f_one_b import forward_only, schedule
 from jp_llm.engine.pipeline.player import Player
+from jp_llm.engine.stopwatch import Stopwatch
 from jp_llm.engine.tied import TiedEmbedding
 from jp_llm.engine.zero import HookState, ZeroEngine, construction
 from jp_llm.model.init import initial_values
@@ -93,6 +94,8 @@ class Engine:
         vocabulary_rows = config.model.padded_vocab_size // parallel.tensor
         self._tied = TiedEmbedding(module, self.zero, (vocabulary_rows, config.model.hidden_size))
         self._player = Player(grid, self._num_chunks, self.zero.device, self.dtype)
+        self.forward_time = Stopwatch(self.zero.device)
+        """Of the forward passes of training, until it is taken."""
 
     def initialize(self) -> None:
         """Set the weights of step 0: a function of seed and parameter name, the same under every layout."""
@@ -153,7 +156,8 @@ class Engine:
             micro_batch = micro_batches[number]
             if received is not None:
                 received.requires_grad_()
-            output = self._run(chunk, received, micro_batch, micro_batch.targets_BT)
+            with self.forward_time.running():
+                output = self._run(chunk, received, micro_batch, micro_batch.targets_BT)
             sent: Tensor | None = None
             if isinstance(output, tuple):
                 objective, loss, z_loss = output

@@ -75,10 +75,13 @@ def append_json_line(path: Path, value: Any) -> None:
         file.write(line)
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """The objects of a JSON Lines file; half lines that an interruption left are passed over."""
+def read_json_lines(path: Path, *, start: int = 0) -> list[Any]:
+    """The objects of a JSON Lines file from byte `start` on; half lines that an interruption left are passed over."""
+    with path.open("rb") as file:
+        file.seek(start)
+        content = file.read()
     found = []
-    for line in path.read_bytes().split(b"\n"):
+    for line in content.split(b"\n"):
         try:
             found.append(json.loads(line))
         except ValueError:

@@ -38,9 +38,11 @@ class Command:
         return Command((*self.launcher[:position], changed, *self.launcher[position + 1 :]), self.words)
 
     def _hostfile_position(self) -> int | None:
+        # For mpirun and pdsh, -H is a list of hosts.
+        flags = (*_HOSTFILE_FLAGS, "-H") if Path(self.launcher[0]).name == "deepspeed" else _HOSTFILE_FLAGS
         for position, word in enumerate(self.launcher):
             flag, equals, _ = word.partition("=")
-            if flag in _HOSTFILE_FLAGS and (equals or position + 1 < len(self.launcher)):
+            if flag in flags and (equals or position + 1 < len(self.launcher)):
                 return position if equals else position + 1
         return None
 

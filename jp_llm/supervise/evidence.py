@@ -37,17 +37,19 @@ class Evidence:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._before = {path: _content(path) for path in self._files()}
-        self._events_before = folder.events.stat().st_size if folder.events.exists() else 0
+        self._sizes = {path: _size(path) for path in (folder.events, folder.metrics)}
 
     def ending(self, code: int, num_steps: int, *, order: Order = Order.NOBODY) -> Ending:
         """All that is known now that the launcher returned `code`; `order` is the supervisor's own."""
         status, beats = self.status(), list(self.heartbeats())
         cause, witness = self._cause(code, num_steps, status, beats)
         reason = str(witness.get("reason") or "")
+        if cause is ExitCode.UNEXPECTED:
+            reason = "; ".join(filter(None, (reason, _meaning(code))))
         if cause is ExitCode.SAVED and order is Order.NOBODY:
             order = Order.PERSON if reason.startswith(KILL_REASON) else Order.SIGNAL
         host = str(witness.get("host") or "") if cause is not ExitCode.UNEXPECTED or reason else ""
-        return Ending(cause, code, self._step(status, beats), reason, host, order)
+        return Ending(cause, code, self.step_under_way(), reason, host, order)
 
     def status(self) -> dict[str, Any]:
         """status.json of this start; empty if it wrote none."""
@@ -59,21 +61,39 @@ class Evidence:
             if beat := self._new(path):
                 yield beat
 
-    def events(self) -> list[dict[str, Any]]:
-        """Events since the start."""
-        if not self.folder.events.exists():
-            return []
-        size = self._events_before
-        with self.folder.events.open("rb") as file:
-            before = file.read(size).count(b"\n")
-        return read_json_lines(self.folder.events)[before:]
+    def step_under_way(self) -> int | None:
+        """The step of the process that is furthest; None if training has not begun."""
+        begun, status = self._begun(), self.status()
+        is_over = status.get("state") in ("done", "saved")
+        if begun is None:
+            return int(status.get("step", 0)) if is_over else None
+        finished = [int(record["step"]) for record in self._lines(self.folder.metrics) if "step" in record]
+        finished += [int(begun["step"]), int(status.get("step", 0))]
+        beats = [int(beat.get("step", 0)) for beat in self.heartbeats()]
+        return max(max(finished) + (not is_over), *beats, 0)
 
-    def first_sample(self, step: int | None) -> int | None:
-        """Global index of the first sample of `step`, if an event of this start tells it."""
-        for event in self.events():
-            if event.get("event") in ("start", "resume") and "consumed_samples" in event and step is not None:
-                return int(event["consumed_samples"] + (step - event["step"] - 1) * event["global_batch_size"])
-        return None
+    def samples(self) -> range:
+        """Global indices of the samples of the step that is under way, where no batch was left out before it."""
+        begun, step = self._begun(), self.step_under_way()
+        if begun is None or step is None:
+            return range(0)
+        size = int(begun["global_batch_size"])
+        first = int(begun["consumed_samples"]) + (step - int(begun["step"]) - 1) * size
+        return range(first, first + size)
+
+    def failed(self) -> list[str]:
+        """Processes that have failed, or that are no longer there although they did not say that they would go."""
+        return [
+            f"process {beat.get('rank')} on {beat.get('host')}"
+            for beat in self.heartbeats()
+            if (beat.get("state") == "ended" and beat.get("code") not in (ExitCode.DONE, ExitCode.SAVED))
+            or (beat.get("state") == "running" and _is_here(beat) and not _is_training(beat.get("pid")))
+        ]
+
+    def _begun(self) -> dict[str, Any] | None:
+        """The event with which training began."""
+        events = self._lines(self.folder.events)
+        return next((event for event in events if event.get("event") in ("start", "resume")), None)
 
     def _cause(
         self, code: int, num_steps: int, status: dict[str, Any], beats: list[dict[str, Any]]
@@ -87,20 +107,23 @@ class Evidence:
             if cause is ExitCode.SAVED and status.get("state") != "saved":
                 # All processes leave together; one that was on its way when another died proves nothing.
                 continue
+            if cause is ExitCode.UNEXPECTED:
+                ended += _silent(beats)
             if ended:
-                return cause, max(ended, key=lambda witness: bool(witness.get("reason")))
+                # What others say later is mostly that somebody has left.
+                return cause, min(ended, key=lambda witness: (not witness.get("reason"), witness.get("time", 0.0)))
             if code == cause and cause is not ExitCode.UNEXPECTED:
                 return cause, {}
-        return ExitCode.UNEXPECTED, {"reason": _meaning(code)}
-
-    @staticmethod
-    def _step(status: dict[str, Any], beats: list[dict[str, Any]]) -> int | None:
-        # A process that is starting is at step 0; the step under way is that of the process that is furthest.
-        steps = [witness["step"] for witness in (status, *beats) if isinstance(witness.get("step"), int)]
-        return max(steps, default=0) or None
+        return ExitCode.UNEXPECTED, {}
 
     def _files(self) -> list[Path]:
         return [self.folder.status, *self.folder.heartbeats.glob("rank_*.json")]
+
+    def _lines(self, path: Path) -> list[dict[str, Any]]:
+        """Lines that were added since the start."""
+        if _size(path) <= self._sizes[path]:
+            return []
+        return [line for line in read_json_lines(path, start=self._sizes[path]) if isinstance(line, dict)]
 
     def _new(self, path: Path) -> dict[str, Any]:
         content = _content(path)
@@ -113,6 +136,15 @@ class Evidence:
         return value if isinstance(value, dict) else {}
 
 
+def _silent(beats: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The processes that ended without a word, as SIGKILL ends them, with that as their reason."""
+    return [
+        beat | {"reason": f"process {beat.get('rank')} on {beat.get('host')} ended without a word"}
+        for beat in beats
+        if beat.get("state") == "running"
+    ]
+
+
 def done_step(folder: RunFolder) -> int:
     """The step that DONE names; 0 without DONE."""
     try:
@@ -123,8 +155,13 @@ def done_step(folder: RunFolder) -> int:
 
 def orphans(heartbeats: Iterator[dict[str, Any]]) -> list[int]:
     """Processes of a run on this machine that are still there, although their launcher is not."""
-    here = socket.gethostname()
-    return [beat["pid"] for beat in heartbeats if beat.get("host") == here and _is_training(beat.get("pid"))]
+    return [beat["pid"] for beat in heartbeats if _is_here(beat) and _is_training(beat.get("pid"))]
+
+
+def _is_here(beat: dict[str, Any]) -> bool:
+    """Whether its process number means something to this process: the same host, and the same container."""
+    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    return beat.get("host") == host and beat.get("namespace") in (None, os.stat("/proc/self/ns/pid").st_ino)
 
 
 def _is_training(pid: Any) -> bool:
@@ -134,6 +171,10 @@ def _is_training(pid: Any) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     return any(word.endswith(TRAINING_SCRIPT.encode()) for word in words)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _content(path: Path) -> bytes | None:

@@ -26,6 +26,7 @@ from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_witho
 from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide
 
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 5.0
 _SECONDS_FOR_ORPHANS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
@@ -54,6 +55,30 @@ def supervise(command: Command, config: RunConfig) -> ExitCode:
         return ExitCode.DONE
     with locked(folder.logs):
         return Supervisor(command, config, folder).run()
+
+
+class Failure:
+    """Whether a process has failed for a while, and its launcher, busy with the others, does not notice or end.
+
+    Many launchers ask the others to stop and wait for each of them, which may stand in a collective for ever.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.words = ""
+        self._since: float | None = None
+        self._looked = time.monotonic()
+
+    def lasts(self, seconds: float) -> bool:
+        """Whether it has been known for so long."""
+        now = time.monotonic()
+        # The folder lies on a shared disk, and there may be thousands of processes.
+        if now - self._looked >= min(_LOOK_SECONDS, seconds):
+            self._looked = now
+            failed = self.evidence.failed()
+            self.words = ", ".join(failed[:3]) + (" failed" if failed else "")
+            self._since = (self._since or now) if failed else None
+        return self._since is not None and now - self._since >= seconds
 
 
 class Supervisor:
@@ -101,10 +126,11 @@ class Supervisor:
         # Here the words and hosts of launchers that pass them through a remote shell are made safe.
         argv = self.command.argv
         evidence = Evidence(self.folder)
+        steps_before = slurm.steps(self.job) if self.job else set()
         self._event("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log)
-        ordered = False
+        ordered, failure = False, Failure(evidence)
         try:
             while (code := attempt.wait(_POLL_SECONDS)) is None:
                 if self.signals and not ordered:
@@ -112,8 +138,13 @@ class Supervisor:
                     self._order_stop()
                 if self.signals > 1 or (ordered and time.monotonic() > self.stop_deadline):
                     break
+                if failure.lasts(self.config.supervise.failed_seconds):
+                    self._say(f"killing the launcher, which does not end: {failure.words}")
+                    break
         finally:
             code = attempt.end()
+        if self.job:
+            slurm.end_steps(sorted(slurm.steps(self.job) - steps_before))
         self._end_orphans(evidence)
         if ordered:
             # Obeyed or not: the next start must not find it.
@@ -140,13 +171,13 @@ class Supervisor:
             self._say(f"killing processes that outlived their launcher: {', '.join(map(str, left))}")
             kill_all(left)
 
-    def _with_samples(self, ending: Ending, evidence: Evidence) -> Ending:
+    @staticmethod
+    def _with_samples(ending: Ending, evidence: Evidence) -> Ending:
         """For a death at a step, the samples of that step."""
-        first = evidence.first_sample(ending.step)
-        if first is None or ending.cause in (ExitCode.DONE, ExitCode.SAVED):
+        samples = evidence.samples()
+        if not samples or ending.cause in (ExitCode.DONE, ExitCode.SAVED):
             return ending
-        last = first + self.config.train.global_batch_size - 1
-        reason = f"{ending.reason or 'no reason given'} (samples {first} to {last})"
+        reason = f"{ending.reason or 'no reason given'} (samples {samples.start} to {samples.stop - 1})"
         return replace(ending, reason=reason)
 
     def _carried_out(self, decision: Decision, ending: Ending) -> Decision:

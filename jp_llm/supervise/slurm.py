@@ -15,23 +15,34 @@ def job_of(environment: Mapping[str, str]) -> str | None:
 
 def requeue(job: str, without: Sequence[str] = ()) -> str | None:
     """Send the job back to the queue, from inside it, to run on other hosts than `without`; what went wrong, if so."""
-    known = _scontrol("show", "job", job)
+    known = _ask("scontrol", "show", "job", job)
     if "JobState=CANCELLED" in known.stdout:
         return f"job {job} was cancelled"
-    asked = _scontrol("requeue", job)
+    asked = _ask("scontrol", "requeue", job)
     if asked.returncode:
         return f"scontrol requeue {job}: {asked.stderr.strip() or asked.stdout.strip()}"
     if without:
         # Slurm lets this be changed only while a job waits, and from now on it does.
-        asked = _scontrol("update", f"JobId={job}", f"ExcNodeList={','.join(without)}")
+        asked = _ask("scontrol", "update", f"JobId={job}", f"ExcNodeList={','.join(without)}")
         if asked.returncode:
             return f"job {job} is queued again, but on any host: {asked.stderr.strip() or asked.stdout.strip()}"
     return None
 
 
-def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
-    command = ["scontrol", *words]
+def steps(job: str) -> set[str]:
+    """The steps of a job that `srun` started."""
+    listed = _ask("squeue", "--steps", f"--jobs={job}", "--noheader", "--format=%i").stdout.split()
+    return {step for step in listed if step.rpartition(".")[2].isdigit()}
+
+
+def end_steps(ended: Sequence[str]) -> None:
+    """Kill steps: their `srun` may be gone, which Slurm notices late, and their nodes would stay busy until then."""
+    if ended:
+        _ask("scancel", "--signal=KILL", *ended)
+
+
+def _ask(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        return subprocess.run(list(command), capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
+        return subprocess.CompletedProcess(list(command), 1, "", str(error))

@@ -32,6 +32,7 @@ from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.status import LastWords, Status
+from jp_llm.train.straggler import Stragglers
 from jp_llm.train.summary import format_rows, summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
@@ -40,7 +41,7 @@ PATIENCE_SECONDS = 30.0
 """For the process of an earlier start that is about to end and still holds the run folder."""
 
 
-def run(preflight: Preflight, signals: Signals) -> ExitCode:
+def run(preflight: Preflight, pulse: Pulse | None = None, signals: Signals | None = None) -> ExitCode:
     """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order."""
     with ExitStack() as stack:
         if preflight.world.is_main:
@@ -49,7 +50,7 @@ def run(preflight: Preflight, signals: Signals) -> ExitCode:
         device = pick_device(preflight.config.train.device, preflight.world)
         join(preflight, device)
         stack.callback(_leave)
-        run = build(preflight, device, stack, signals)
+        run = build(preflight, device, stack, pulse, signals)
         # Said before anything is closed, which may wait for processes that have died.
         stack.push(run.last_words.on_exit)
         return _trained(run)
@@ -95,16 +96,26 @@ def collective_timeout(watchdog: WatchdogConfig) -> timedelta:
     return timedelta(seconds=longest + 10 * watchdog.beat_seconds + watchdog.grace_seconds + 60)
 
 
-def build(preflight: Preflight, device: torch.device, stack: ExitStack, signals: Signals | None = None) -> Run:
-    """Put a run together; what must be closed is left to `stack`. Every process calls this."""
+def build(
+    preflight: Preflight,
+    device: torch.device,
+    stack: ExitStack,
+    pulse: Pulse | None = None,
+    signals: Signals | None = None,
+) -> Run:
+    """Put a run together; what must be closed is left to `stack`. Every process calls this.
+
+    Args:
+        pulse: that the process beats with already; None for a run that nobody watches.
+        signals: that the process listens to; None for a run that hears none.
+    """
     config, world = preflight.config, preflight.world
     folder = RunFolder(preflight.run_dir)
     control = Control(folder, world, signals or Signals())
-    pulse = Pulse(folder, world, config.watchdog)
+    pulse = pulse or Pulse(folder, world, config.watchdog)
     status = Status(folder, world)
     last_words = LastWords(status, pulse)
     stack.push(last_words.on_exit)
-    pulse.at("start", 0)
     guard = Guard(config.guard)
     grid = Grid(
         config.parallel.layout(world.size),
@@ -159,6 +170,7 @@ def build(preflight: Preflight, device: torch.device, stack: ExitStack, signals:
         control=control,
         pulse=pulse,
         last_words=last_words,
+        stragglers=Stragglers(config, world, engine, saver.events, records),
     )
 
 

@@ -18,6 +18,7 @@ from jp_llm.train.records import Records
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
 from jp_llm.train.status import LastWords
+from jp_llm.train.straggler import Stragglers
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
@@ -40,6 +41,7 @@ class Run:
     control: Control
     pulse: Pulse
     last_words: LastWords
+    stragglers: Stragglers
 
     @property
     def config(self) -> RunConfig:
@@ -71,10 +73,14 @@ def fit(run: Run) -> ExitCode:
     skips_in_a_row = 0
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
+        run.stragglers.begin()
         batch = next(run.loader)
+        run.stragglers.mark("data")
         run.pulse.at("step", state.step + 1)
         rate = learning_rate(run.config.optim, run.schedule, state.step + 1, config.num_steps)
-        result = run.engine.train_step(batch, rate, votes=run.control.votes(), judge=run.guard.judge)
+        votes = run.control.votes()
+        run.stragglers.mark("host")
+        result = run.engine.train_step(batch, rate, votes=votes, judge=run.guard.judge)
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
@@ -85,6 +91,7 @@ def fit(run: Run) -> ExitCode:
         last = state.step == config.num_steps
 
         run.throughput.add(config.global_batch_size * run.config.seq_length)
+        run.stragglers.end(state.step)
         if not result.applied:
             run.saver.events.write("skip", step=state.step, first_sample=batch.first_sample)
         if state.step % config.log_every_steps == 0 or last or not result.applied:

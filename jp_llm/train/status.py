@@ -55,19 +55,18 @@ class LastWords:
         self._said = False
 
     def say(self, code: ExitCode, reason: str = "") -> None:
-        """Once; what comes later is a consequence."""
+        """Once; what comes later is a consequence. A run that ends well is watched until its processes have met."""
         if not self._said:
             self._said = True
-            self.pulse.close(code=code, reason=reason)
+            if code not in (ExitCode.DONE, ExitCode.SAVED):
+                self.pulse.close(code, reason)
             self.status.ended(code, reason)
 
     def on_exit(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """For `ExitStack.push`: the words of an exception; none of its own."""
-        if error is None:
-            self.pulse.close()
-        else:
+        if error is not None:
             code = error.code if isinstance(error, UserError) else ExitCode.UNEXPECTED
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             self.say(code, reason[:_MOST_CHARACTERS])

@@ -1,20 +1,227 @@
-"""The heartbeat of one process."""
+"""The heartbeat of one process: a file that says what it is doing, for whoever watches it from outside."""
+
+import faulthandler
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
 
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
+from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.files import atomic_writer, read_json
 from jp_llm.runtime.run_folder import RunFolder
+
+DUMP_SIGNAL = signal.SIGURG
+"""Makes a process write its stacks. Who has no handler ignores this signal, and neither NCCL, CUDA nor any launcher
+uses it."""
+
+ALARM, VERDICT = "alarm.json", "verdict.json"
+"""In a folder of `stacks`: something is wrong, write your stacks; what it was, leave."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One heartbeat. Times are Unix seconds by the clock of that host."""
+
+    rank: int
+    host: str
+    pid: int
+    namespace: int
+    """In which `pid` counts (pid_namespaces(7)): processes of one host in several containers do not see each other."""
+    process: str
+    """When the process started, and something random: process numbers come again."""
+    step: int
+    phase: str
+    first: bool
+    """Whether this is the first step since the start."""
+    since: float
+    """When the phase began."""
+    time: float
+    state: str
+    """`running` or `ended`."""
+    code: int | None = None
+    """Exit code, of an ended process."""
+    reason: str = ""
+
+
+def beat_path(folder: RunFolder, rank: int) -> Path:
+    """Where a process writes its heartbeat."""
+    return folder.heartbeats / f"rank_{rank:05d}.json"
+
+
+def raw_stacks_path(folder: RunFolder, rank: int) -> Path:
+    """Where a process writes its stacks when it is told to."""
+    return folder.heartbeats / f"rank_{rank:05d}.stacks"
+
+
+def read_beat(folder: RunFolder, rank: int) -> Beat | None:
+    """The newest heartbeat of a process; None if there is none that can be read."""
+    try:
+        return Beat(**read_json(beat_path(folder, rank)))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def alarm_of(folder: RunFolder, processes: Collection[str]) -> Path | None:
+    """The folder of an alarm that concerns one of these processes."""
+    with suppress(OSError):
+        for found in folder.stacks.iterdir():
+            # Half a file is one that is being written: the next look will find it whole.
+            with suppress(OSError, ValueError, LookupError, TypeError):
+                if not set(processes).isdisjoint(read_json(found / ALARM)["processes"]):
+                    return found
+    return None
+
+
+def host_name() -> str:
+    """Name of this host, as the scheduler calls it."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def pid_namespace() -> int:
+    """A number of the namespace of process numbers that this process lives in."""
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 class Pulse:
-    """Says what this process is doing, to whoever watches it from outside."""
+    """Says what this process is doing, to whoever watches it from outside. Begins to beat when it is entered.
+
+    Entering raises `UserError` if the run folder cannot be written. The first process of a node also starts the watcher
+    of that node. A process that a verdict tells to leave does so at its next beat, with `ExitCode.HUNG`.
+    """
 
     def __init__(self, folder: RunFolder, world: World, settings: WatchdogConfig) -> None:
         self.folder = folder
         self.world = world
         self.settings = settings
+        self.process = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+        self._now: tuple[str, int, float] = ("start", 0, time.time())
+        self._first_step: int | None = None
+        self._ended: tuple[int, str] | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stacks: IO[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.heartbeats.mkdir(parents=True, exist_ok=True)
+            # Opened now: what a handler of a signal may do is to write.
+            self._stacks = raw_stacks_path(self.folder, self.world.rank).open("wb", buffering=0)
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}; choose another run_dir") from error
+        self._stacks.write(f"main thread 0x{threading.main_thread().ident or 0:016x}\n".encode())
+        faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True, chain=False)
+        self._beat()
+        if self.settings.enabled and self.world.local_rank == 0:
+            self._watcher = self._start_watcher()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            code = error.code if isinstance(error, UserError) else ExitCode.UNEXPECTED
+            self.close(code, traceback.format_exception_only(error)[-1].strip())
 
     def at(self, phase: str, step: int) -> None:
         """From now on this process is in `phase` (start, data, step, evaluate, sample, save) of `step`."""
+        if self._first_step is None and phase == "data":
+            self._first_step = step
+        self._now = (phase, step, time.time())
 
-    def close(self, *, code: int = 0, reason: str = "") -> None:
-        """The process is about to end, with this exit code; it is no longer watched. Only the first call counts."""
+    def close(self, code: int = ExitCode.DONE, reason: str = "") -> None:
+        """The process is about to end with this exit code; the first call counts.
+
+        If it was told to leave in the meantime, it does so here: what it fails of is that others have left already.
+        """
+        if self._thread is None or self._ended is not None:
+            return
+        self._ended = (int(code), reason)
+        self._now = ("end", self._now[1], time.time())
+        if code not in (ExitCode.DONE, ExitCode.SAVED):
+            self._follow_verdict(patience=3 * self.settings.grace_seconds)
+        self._closing.set()
+        self._thread.join()
+        self._beat()
+        # The handler stays, and so does its file: a process may stand still on its way out, too.
+        if self._watcher is not None and self._watcher.stdin is not None:
+            # It sees the end of its input and looks whether anybody is left.
+            self._watcher.stdin.close()
+            self._watcher.returncode = 0  # not to be waited for, and no reason to warn
+
+    def _run(self) -> None:
+        while not self._closing.wait(self.settings.beat_seconds):
+            self._beat()
+            self._follow_verdict()
+
+    def _beat(self) -> None:
+        phase, step, since = self._now
+        code, reason = self._ended or (None, "")
+        beat = Beat(
+            rank=self.world.rank,
+            host=host_name(),
+            pid=os.getpid(),
+            namespace=pid_namespace(),
+            process=self.process,
+            step=step,
+            phase=phase,
+            first=phase in ("data", "step") and step == self._first_step,
+            since=round(since, 3),
+            time=round(time.time(), 3),
+            state="running" if self._ended is None else "ended",
+            code=code,
+            reason=reason,
+        )
+        # A disk that is full or away for a moment must not end a run; the watcher notices that it cannot write either.
+        with suppress(OSError), atomic_writer(beat_path(self.folder, self.world.rank), durable=False) as file:
+            file.write(json.dumps(asdict(beat), ensure_ascii=False).encode())
+
+    def _follow_verdict(self, patience: float = 0.0) -> None:
+        """Leave if a verdict says so; wait for it so many seconds if there is an alarm."""
+        found = alarm_of(self.folder, [self.process])
+        if found is None:
+            return
+        deadline = time.monotonic() + patience
+        while not (found / VERDICT).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if (found / VERDICT).exists() or patience:
+            self._ended = (ExitCode.HUNG, f"ended by the watchdog, see {found}")
+            self._beat()
+            os._exit(ExitCode.HUNG)
+
+    def _start_watcher(self) -> subprocess.Popen[bytes]:
+        world = self.world
+        order: dict[str, Any] = {
+            "run_dir": str(self.folder.path.resolve()),
+            "rank": world.rank,
+            "size": world.size,
+            "local_size": world.local_size or world.size,
+            "settings": self.settings.model_dump(),
+        }
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.Popen(
+            [sys.executable, "-m", "jp_llm.watch.watcher", json.dumps(order)],
+            stdin=subprocess.PIPE,
+            # Its own session: what is sent to the processes of a job or of a terminal is not meant for it.
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},
+        )

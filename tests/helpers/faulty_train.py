@@ -4,6 +4,7 @@ The fault happens in one process, right before the training step with that numbe
 often the run is started again (`always=1` for every start). Start it as launch/train.py would be, by any launcher.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -29,8 +30,48 @@ def sleep_outside_collectives(seconds: str = "10000", **_: Any) -> None:
     time.sleep(float(seconds))
 
 
+def hold_interpreter(seconds: str = "10000", **_: Any) -> None:
+    """In one call of a library that keeps the lock of the interpreter: no other thread of the process runs."""
+    # PyDLL, unlike CDLL, does not release it.
+    ctypes.PyDLL(None).sleep(int(seconds))
+
+
+def be_slow(seconds: str = "0.05", part: str = "host", **_: Any) -> None:
+    """From now on in every step: before it, while it waits for data, or in its forward passes."""
+    from jp_llm.data.loader import Loader
+    from jp_llm.engine.engine import Engine
+    from jp_llm.train import loop
+
+    holder, name = {"host": (loop, "learning_rate"), "data": (Loader, "__next__"), "compute": (Engine, "_run")}[part]
+    original = getattr(holder, name)
+
+    def slow(*args: Any, **keywords: Any) -> Any:
+        time.sleep(float(seconds))
+        return original(*args, **keywords)
+
+    setattr(holder, name, slow)
+
+
 def send(name: str = "USR2", **_: Any) -> None:
     os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
+
+
+def send_in_save(name: str = "USR2", **_: Any) -> None:
+    """In the middle of the next save: before its manifest is written."""
+    from jp_llm.train import saver
+
+    original = saver.write
+
+    def interrupted(folder: Path, *words: Any) -> None:
+        def at_first_piece(state: Any) -> Any:
+            send(name)
+            time.sleep(0.5)
+            yield from state
+
+        saver.write = original
+        original(folder, at_first_piece(words[0]), *words[1:])
+
+    saver.write = interrupted
 
 
 def fail(**_: Any) -> None:
@@ -41,7 +82,10 @@ FAULTS: dict[str, Callable[..., None]] = {
     "kill": kill,
     "stop": stop,
     "sleep": sleep_outside_collectives,
+    "hold": hold_interpreter,
+    "slow": be_slow,
     "send": send,
+    "send_in_save": send_in_save,
     "fail": fail,
 }
 """Each is called with the words behind its name, `engine` (of this process) and `run_dir`."""

@@ -11,8 +11,10 @@ class Console:
 
     def log(self, record: dict[str, Any]) -> None:
         """Print `record`."""
-        write = {"train": self._train, "eval": self._eval, "sample": self._sample}[record["kind"]]
-        print(write(record), flush=True)
+        write = {"train": self._train, "eval": self._eval, "sample": self._sample}.get(record["kind"])
+        # Of other kinds nobody wants to see every one.
+        if write is not None:
+            print(write(record), flush=True)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,21 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="choose another folder"), locked(tmp_path / "file"):
         pass
+
+
+def test_a_folder_that_is_about_to_be_given_back_is_waited_for(tmp_path: Path) -> None:
+    refused = pytest.raises(UserError, match="another run is working")
+    with locked(tmp_path), refused, locked(tmp_path, patience_seconds=0.3):
+        pass
+    given_back = []
+    with ExitStack() as stack:
+        stack.enter_context(locked(tmp_path))
+        stack.callback(given_back.append, True)
+        holder = threading.Timer(0.5, stack.close)
+        holder.start()
+        with locked(tmp_path, patience_seconds=30):
+            assert given_back
+        holder.join()
 
 
 def test_network_disks_lock_readable_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

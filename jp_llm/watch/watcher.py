@@ -1,0 +1,353 @@
+"""The watcher of one node, a process of its own: judges heartbeats from outside, and ends a run that stands still.
+
+Started by `jp_llm.watch.heartbeat.Pulse`. It ends by itself as soon as no process of its node is left.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jp_llm.config.watchdog import WatchdogConfig
+from jp_llm.runtime.errors import ExitCode
+from jp_llm.runtime.files import append_json_line, read_json, write_json
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.heartbeat import (
+    ALARM,
+    DUMP_SIGNAL,
+    VERDICT,
+    Beat,
+    alarm_of,
+    host_name,
+    pid_namespace,
+    raw_stacks_path,
+    read_beat,
+)
+from jp_llm.watch.process import Condition, condition_of, started
+from jp_llm.watch.record import Record
+from jp_llm.watch.stacks import Stack, parse
+from jp_llm.watch.verdict import Kind, Seen, Verdict, trouble, verdict
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the processes of this node, at most; heartbeats are read every `beat_seconds`."""
+LAST_LOOK_SECONDS = 0.1
+"""The same, once the first process of the node is gone."""
+FAR_PATIENCE = 1.5
+"""A watcher that does not see all processes waits so much longer for a late one: the watcher of process 0, which sees
+all, speaks first."""
+DUMP_SECONDS = 3.0
+"""For a process to write its stacks."""
+
+
+class Watcher:
+    """Watches all processes where process 0 runs, else those of its node.
+
+    Args:
+        rank: of the process that started it, the first of the node.
+        size: processes of the run.
+        local_size: processes of this node.
+    """
+
+    def __init__(self, folder: RunFolder, settings: WatchdogConfig, *, rank: int, size: int, local_size: int) -> None:
+        self.folder, self.settings = folder, settings
+        self.rank, self.size, self.local_size = rank, size, local_size
+        self.host, self.namespace = host_name(), pid_namespace()
+        before = {other: read_beat(folder, other) for other in range(size) if other != rank}
+        self._record = Record(range(size), before, loyalty=settings.silence_seconds / 2)
+        self._started: dict[str, int | None] = {}
+        self._look_seconds = min(LOOK_SECONDS, settings.beat_seconds / 2)
+        self._next_reading = 0.0
+        self._told_of_death = False
+        self._alarm: Path | None = None
+
+    def run(self) -> None:
+        """Watch until no process of this node is left, or something is wrong and all have been ended."""
+        before, parent_left = time.monotonic(), 0.0
+        while True:
+            self._sleep()
+            now = time.monotonic()
+            passed, before = now - before, now
+            self._look(passed)
+            seen = self._record.seen()
+            here = self._here(seen)
+            if here and all(each.condition == "gone" for each in here):
+                return
+            if here and not self._is_there(self.rank):
+                parent_left += passed
+                if parent_left > self.settings.silence_seconds + 3 * self.settings.grace_seconds:
+                    return  # what is left belongs to somebody else
+            self._tell_of_death(seen)
+            if self._alarm is not None:
+                self._end(self._alarm, None)
+                return
+            patience = 1.0 if self._sees_all else FAR_PATIENCE
+            if trouble(self._in_view(seen), self.settings, patience):
+                self._read(range(self.size))
+                seen = self._record.seen()
+                found = trouble(seen, self.settings, patience)
+                if found and (alarm := self._raise(seen)):
+                    self._end(alarm, found)
+                    return
+
+    @property
+    def _sees_all(self) -> bool:
+        return self.rank == 0
+
+    def _here(self, seen: list[Seen]) -> list[Seen]:
+        here = self.host, self.namespace
+        return [each for each in seen if each.beat is not None and (each.beat.host, each.beat.namespace) == here]
+
+    def _in_view(self, seen: list[Seen]) -> list[Seen]:
+        return seen if self._sees_all else self._here(seen)
+
+    def _is_there(self, rank: int) -> bool:
+        return self._record.seen()[rank].condition != "gone"
+
+    def _sleep(self) -> None:
+        # Readable means at its end: the process that started us is gone, or about to be.
+        if select.select([sys.stdin], [], [], self._look_seconds)[0]:
+            time.sleep(LAST_LOOK_SECONDS)
+
+    def _look(self, passed: float) -> None:
+        """Read what is due, and let the clock go on if that was possible."""
+        here = self._here(self._record.seen())
+        for each in here:
+            assert each.beat is not None
+            process = each.beat.process
+            if process not in self._started:
+                self._started[process] = started(each.beat.pid)
+            self._record.condition(each.rank, self._condition(each))
+        left = [each for each in self._here(self._record.seen()) if each.is_left]
+        # All of a node are stopped by a person or a scheduler, who will let them go on.
+        suspended = bool(left) and all(each.condition == "stopped" for each in left)
+        now = time.monotonic()
+        if now >= self._next_reading:
+            self._next_reading = now + self.settings.beat_seconds
+            everybody = self._sees_all or len(here) < self.local_size
+            self._read(range(self.size) if everybody else [each.rank for each in here])
+            self._alarm = alarm_of(self.folder, [each.beat.process for each in here if each.beat is not None])
+            # What waits for a slow disk, or finds it full, knows nothing of who else does.
+            suspended |= not self._can_write()
+        if not suspended:
+            self._record.advance(passed, 2 * self._look_seconds)
+
+    def _condition(self, each: Seen) -> Condition:
+        since = None if each.beat is None else self._started.get(each.beat.process)
+        return "remote" if each.beat is None or since is None else condition_of(each.beat.pid, since)
+
+    def _read(self, ranks: range | list[int]) -> None:
+        for rank in ranks:
+            self._record.beat(rank, read_beat(self.folder, rank))
+
+    def _can_write(self) -> bool:
+        try:
+            (self.folder.heartbeats / f"watcher_{self.host}").write_text(f"{os.getpid()} {time.time():.0f}\n")
+        except OSError:
+            return False
+        return True
+
+    def _tell_of_death(self, seen: list[Seen]) -> None:
+        """Once: who died first, unless it was all of them together."""
+        gone = [each for each in self._here(seen) if each.condition == "gone" and not each.ended_well]
+        if not gone or self._told_of_death:
+            return
+        self._told_of_death = True
+        after_another = any(each.failed and each.lasting > 2 * self._look_seconds for each in seen)
+        dead = [each for each in gone if not each.failed]
+        if after_another or len(gone) == len(self._in_view(seen)):
+            return
+        for each in dead:
+            assert each.beat is not None
+            self._event("died", rank=each.rank, host=self.host, pid=each.beat.pid, step=each.beat.step)
+            _say(
+                f"rank {each.rank} on host {self.host} (pid {each.beat.pid}) is gone without a word (killed, or out of "
+                f"memory); it was in {each.beat.phase} of step {each.beat.step}"
+            )
+
+    def _raise(self, seen: list[Seen]) -> Path | None:
+        """The folder of the alarm; None if somebody was faster."""
+        # One name for all watchers: exactly one of them makes the file.
+        processes = [each.beat.process for each in seen if each.beat is not None]
+        if not processes:
+            return None
+        found = self.folder.stacks / processes[0]
+        found.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), (found / ALARM).open("x") as file:
+            json.dump({"host": self.host, "time": time.time(), "processes": processes}, file)
+            return found
+        return None
+
+    def _end(self, alarm: Path, found: Mapping[int, Kind] | None) -> None:
+        """Have the stacks written, say what is wrong if this watcher found it, and end every process of this node."""
+        seen = self._record.seen()
+        grace = self.settings.grace_seconds
+        self._dump(alarm, self._here(seen))
+        if found is not None:
+            expected = [each for each in seen if each.beat is not None]
+            _wait(lambda: all(stacks_path(alarm, each.rank).exists() for each in expected), grace + DUMP_SECONDS)
+            # A process that was let go on to write its stacks has told where it is, too.
+            seen = [replace(each, beat=_newer(each, read_beat(self.folder, each.rank))) for each in seen]
+            self._pronounce(alarm, seen, verdict(seen, found, _stacks(alarm, seen)))
+        else:
+            _wait((alarm / VERDICT).exists, 3 * grace)
+        _wait(lambda: not self._alive(seen), grace)
+        for each in self._alive(seen):
+            assert each.beat is not None
+            with suppress(ProcessLookupError):
+                os.kill(each.beat.pid, signal.SIGKILL)
+        if any(each.rank == 0 for each in self._here(seen)):
+            # Again: what process 0 wrote on its way out is not the cause.
+            _wait(lambda: not self._alive(seen), grace)
+            with suppress(OSError, ValueError, KeyError):
+                self._write_status(read_json(alarm / VERDICT)["words"], seen)
+
+    def _alive(self, seen: list[Seen]) -> list[Seen]:
+        return [each for each in self._here(seen) if self._condition(each) in ("running", "stopped")]
+
+    def _dump(self, alarm: Path, here: list[Seen]) -> None:
+        for each in here:
+            assert each.beat is not None
+            with suppress(ProcessLookupError, PermissionError):
+                if self._alive([each]):
+                    os.kill(each.beat.pid, DUMP_SIGNAL)
+                    # A stopped process writes as soon as it goes on. It is ended a moment later.
+                    if each.condition == "stopped":
+                        os.kill(each.beat.pid, signal.SIGCONT)
+        deadline = time.monotonic() + DUMP_SECONDS
+        for each in here:
+            text = _settled(raw_stacks_path(self.folder, each.rank), deadline)
+            # A reader finds the whole file or none.
+            target = stacks_path(alarm, each.rank)
+            target.with_suffix(".tmp").write_text(_head(each, text) + text)
+            target.with_suffix(".tmp").replace(target)
+
+    def _pronounce(self, alarm: Path, seen: list[Seen], found: Verdict) -> None:
+        culprits = [_described(each) for each in found.culprits]
+        stacks = str(alarm.relative_to(self.folder.path))
+        self._event("hang", kind=found.kind, culprits=culprits, words=found.words, stacks=stacks)
+        self._write_status(list(found.words), seen)
+        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {int(ExitCode.HUNG)}")
+        whole = {"kind": found.kind, "words": found.words, "culprits": culprits, "all": [_described(e) for e in seen]}
+        write_json(alarm / VERDICT, whole)
+
+    def _event(self, event: str, **details: Any) -> None:
+        with suppress(OSError):
+            append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})
+
+    def _write_status(self, words: list[str], seen: list[Seen]) -> None:
+        main = seen[0].beat
+        status = {
+            "state": "failed",
+            "code": int(ExitCode.HUNG),
+            "step": max(each.beat.step for each in seen if each.beat is not None),
+            "reason": "; ".join(words),
+            "host": main.host if main else self.host,
+            "pid": main.pid if main else os.getpid(),
+            "time": round(time.time(), 3),
+        }
+        with suppress(OSError):
+            write_json(self.folder.status, status)
+
+
+def stacks_path(alarm: Path, rank: int) -> Path:
+    """The stacks of one process in the folder of an alarm."""
+    return alarm / f"rank_{rank:05d}.txt"
+
+
+def _stacks(alarm: Path, seen: list[Seen]) -> dict[int, Stack]:
+    found = {}
+    for each in seen:
+        with suppress(OSError):
+            if stack := parse(stacks_path(alarm, each.rank).read_text(errors="replace")):
+                found[each.rank] = stack
+    return found
+
+
+def _newer(each: Seen, beat: Beat | None) -> Beat | None:
+    old = each.beat
+    return beat if old and beat and beat.process == old.process and beat.state == "running" else old
+
+
+def _settled(path: Path, deadline: float) -> str:
+    """What a process wrote, once it writes no more."""
+    before = None
+    while True:
+        try:
+            text = path.read_text(errors="replace")
+        except OSError:
+            text = ""
+        if (text == before and text.count("\n") > 1) or time.monotonic() > deadline:
+            return text
+        before = text
+        time.sleep(0.1)
+
+
+def _head(each: Seen, text: str) -> str:
+    assert each.beat is not None
+    lines = [
+        f"rank {each.rank} on host {each.beat.host}, pid {each.beat.pid}, in {each.beat.phase} of step "
+        f"{each.beat.step} for {each.lasting:.0f} s, last heartbeat {each.silent:.0f} s ago"
+    ]
+    if each.condition == "stopped":
+        lines.append(
+            f"it was stopped by a signal (SIGSTOP) for {each.unchanged:.0f} s, and was let go on to write this"
+        )
+    elif each.condition == "gone":
+        lines.append("it is gone: there is nothing to see")
+    if text.count("\n") <= 1:
+        lines.append("it wrote no stacks")
+    return "\n".join(lines) + "\n\n"
+
+
+def _described(each: Seen) -> dict[str, Any]:
+    beat = each.beat
+    return {
+        "rank": each.rank,
+        "host": beat.host if beat else None,
+        "pid": beat.pid if beat else None,
+        "step": beat.step if beat else None,
+        "phase": beat.phase if beat else None,
+        "since": beat.since if beat else None,
+        "silent_seconds": round(each.silent, 1),
+        "phase_seconds": round(each.lasting, 1),
+        "condition": each.condition,
+    }
+
+
+def _wait(happened: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _say(*lines: str) -> None:
+    # Nobody may be left to read it.
+    with suppress(OSError):
+        sys.stderr.write("".join(f"watchdog: {line}\n" for line in lines))
+        sys.stderr.flush()
+
+
+def main() -> None:
+    """Watch as the JSON of the first argument says."""
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
+    order = json.loads(sys.argv[1])
+    settings = WatchdogConfig.model_validate(order["settings"])
+    Watcher(
+        RunFolder(Path(order["run_dir"])),
+        settings,
+        rank=order["rank"],
+        size=order["size"],
+        local_size=order["local_size"],
+    ).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Faults in whole runs of two processes: who is named, and how everybody leaves."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import write_dataset
+
+from jp_llm.runtime.errors import ExitCode
+from jp_llm.runtime.files import read_json_lines
+from jp_llm.runtime.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[1]
+OVERRIDES = [
+    "model/size=nano",
+    "model.hidden_size=32",
+    "model.num_layers=1",
+    "model.max_position_embeddings=16",
+    "train.global_batch_size=4",
+    "train.micro_batch_size=2",
+    "train.precision=fp32",
+    "train.eval_every_steps=0",
+    "train.sample_every_steps=0",
+    "train.device=cpu",
+    "optim.warmup_steps=1",
+    "checkpoint.every_steps=100000",
+    "watchdog.beat_seconds=0.5",
+    "watchdog.silence_seconds=4",
+    "watchdog.step_seconds=5",
+    "watchdog.grace_seconds=2",
+]
+SECONDS = 90.0
+
+pytestmark = pytest.mark.distributed
+
+
+class Launch:
+    """Two processes of one run, started as a launcher would, but without anything that looks after them."""
+
+    def __init__(self, run_dir: Path, data: Path, fault: str, overrides: tuple[str, ...], count: int = 2) -> None:
+        self.folder = RunFolder(run_dir)
+        run_dir.mkdir(exist_ok=True)
+        self.log = run_dir / "output.txt"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        common |= {"OMP_NUM_THREADS": 1, "DS_ACCELERATOR": "cpu", "FAULT": fault}
+        words = [f"data.path={data}", f"run_dir={run_dir}", *OVERRIDES, *overrides]
+        self.processes = []
+        for rank in range(count):
+            variables = {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
+            with self.log.open("a") as log:
+                self.processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "tests/helpers/faulty_train.py", *words],
+                        cwd=ROOT,
+                        env=os.environ | variables,
+                        stdout=log,
+                        stderr=log,
+                    )
+                )
+
+    def codes(self) -> list[int]:
+        """Exit codes, when all have left by themselves."""
+        deadline = time.monotonic() + SECONDS
+        return [process.wait(max(1, deadline - time.monotonic())) for process in self.processes]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in read_json_lines(self.folder.events) if event["event"] == kind]
+
+    def watchers(self) -> list[int]:
+        """Process numbers of the watchers of this run."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"jp_llm.watch.watcher" in words and str(self.folder.path).encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
+
+    def hang(self) -> dict[str, Any]:
+        """The one event of a hang, and everything that must be true of every hang."""
+        assert self.codes() in ([124, 124], [-9, 124], [124, -9])
+        wait_until(lambda: not self.watchers())
+        (event,) = self.events("hang")
+        status = json.loads(self.folder.status.read_text())
+        assert (status["state"], status["code"]) == ("failed", ExitCode.HUNG)
+        assert status["reason"] == "; ".join(event["words"])
+        for word in event["words"]:
+            assert f"watchdog: {word}\n" in self.log.read_text()
+        assert (event["culprits"][0]["host"], event["culprits"][0]["step"]) == (socket.gethostname(), 7)
+        return event
+
+    def stacks(self, rank: int) -> str:
+        (event,) = self.events("hang")
+        return (self.folder.path / event["stacks"] / f"rank_{rank:05d}.txt").read_text()
+
+
+@contextmanager
+def launched(run_dir: Path, data: Path, fault: str, *overrides: str, count: int = 2) -> Iterator[Launch]:
+    """Processes that are gone afterwards, whatever happened."""
+    launch = Launch(run_dir, data, fault, overrides, count)
+    try:
+        yield launch
+    finally:
+        for process in launch.processes:
+            process.kill()
+            process.wait()
+        wait_until(lambda: not launch.watchers())
+
+
+def wait_until(happened: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder, sources=("books",))
+    return folder
+
+
+def line_of(text: str) -> int:
+    """Where `text` stands in the script with the faults."""
+    lines = (ROOT / "tests/helpers/faulty_train.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def test_a_stopped_process_is_named(data: Path, tmp_path: Path) -> None:
+    with launched(tmp_path / "run", data, "stop rank=1 step=7", "train.num_steps=100000") as launch:
+        event = launch.hang()
+        assert event["kind"] == "stopped"
+        assert [culprit["rank"] for culprit in event["culprits"]] == [1]
+        assert "rank 1 on host" in event["words"][0]
+        assert "is stopped by a signal (SIGSTOP)" in event["words"][0]
+        assert f"faulty_train.py:{line_of('SIGSTOP)')} in stop" in event["words"][1]
+        assert "it was stopped by a signal" in launch.stacks(1)
+        assert "torch/distributed/" in launch.stacks(0)
+
+
+def test_a_process_that_sleeps_outside_of_collectives_is_named_with_the_line(data: Path, tmp_path: Path) -> None:
+    with launched(tmp_path / "run", data, "sleep rank=1 step=7", "train.num_steps=100000") as launch:
+        event = launch.hang()
+        assert event["kind"] == "late"
+        assert [culprit["rank"] for culprit in event["culprits"]] == [1]
+        line = line_of("time.sleep(float(seconds))")
+        assert re.search(
+            rf"rank 1 stands at .*faulty_train.py:{line} in sleep_outside_collectives", launch.log.read_text()
+        )
+        assert f"line {line} in sleep_outside_collectives" in launch.stacks(1)
+        assert f"line {line} in" not in launch.stacks(0)
+
+
+def test_a_process_that_keeps_the_interpreter_is_named_and_killed(data: Path, tmp_path: Path) -> None:
+    with launched(tmp_path / "run", data, "hold rank=0 step=7", "train.num_steps=100000") as launch:
+        event = launch.hang()
+        assert launch.codes()[0] == -signal.SIGKILL
+        assert event["kind"] == "silent"
+        assert [culprit["rank"] for culprit in event["culprits"]] == [0]
+        assert f"line {line_of('ctypes.PyDLL(None)')} in hold_interpreter" in launch.stacks(0)
