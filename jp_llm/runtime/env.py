@@ -28,7 +28,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class _Variables:
+class Variables:
     """How a launcher names what it says. Of several names the first that is there counts."""
 
     launcher: str
@@ -39,7 +39,7 @@ class _Variables:
     node: tuple[str, ...] = ()
 
 
-_TORCH = _Variables(
+TORCH = Variables(
     "environment",
     "RANK",
     "WORLD_SIZE",
@@ -47,25 +47,25 @@ _TORCH = _Variables(
     ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),
     ("GROUP_RANK", "CROSS_RANK"),
 )
-_OPEN_MPI = _Variables(
+OPEN_MPI = Variables(
     "mpirun",
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     ("OMPI_COMM_WORLD_LOCAL_RANK",),
     ("OMPI_COMM_WORLD_LOCAL_SIZE",),
 )
-_MVAPICH = _Variables(
+MVAPICH = Variables(
     "mpirun",
     "MV2_COMM_WORLD_RANK",
     "MV2_COMM_WORLD_SIZE",
     ("MV2_COMM_WORLD_LOCAL_RANK",),
     ("MV2_COMM_WORLD_LOCAL_SIZE",),
 )
-_HYDRA = _Variables(  # MPICH, Intel MPI
+HYDRA = Variables(  # MPICH, Intel MPI
     "mpirun", "PMI_RANK", "PMI_SIZE", ("MPI_LOCALRANKID", "PMI_LOCAL_RANK"), ("MPI_LOCALNRANKS", "PMI_LOCAL_SIZE")
 )
 # Only srun sets the number of tasks of its own step; in a batch script SLURM_PROCID is 0 and means nothing.
-_SRUN = _Variables("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", ("SLURM_LOCALID",), node=("SLURM_NODEID",))
+SRUN = Variables("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", ("SLURM_LOCALID",), node=("SLURM_NODEID",))
 
 _SCHEDULED = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE")
 """Each says, if it is there, how many processes somebody started or meant to."""
@@ -86,15 +86,15 @@ def world_from(environment: Mapping[str, str]) -> World:
     local_rank = _first(environment, variables.local_rank)
     local_size = _first(environment, variables.local_size)
     node = _first(environment, variables.node)
-    if variables is _TORCH:
+    if variables is TORCH:
         _refuse_separate_worlds(environment, size)
     elif size == 1:
         _refuse_singletons(environment, 1)
-    if variables is _SRUN:
+    if variables is SRUN:
         counts = tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
         local_size = counts[node] if node is not None and node < len(counts) else None
     if local_rank is None:
-        if size > 1 and variables is not _TORCH:
+        if size > 1 and variables is not TORCH:
             raise config_error(
                 [
                     f"{variables.rank} is set, but none of {', '.join(variables.local_rank)}: this process does not "
@@ -109,26 +109,27 @@ def world_from(environment: Mapping[str, str]) -> World:
 
 
 def rank_from(environment: Mapping[str, str]) -> int:
-    """The rank alone, 0 where nobody says it; never fails, so that errors can be told apart."""
+    """The rank alone; never fails. Where nobody says it, or not in a way that can be believed, it is 0."""
     try:
         return world_from(environment).rank
     except UserError:
-        rank = environment.get("RANK") or environment.get("SLURM_PROCID") or "0"
+        # Better the same error from many processes than from none.
+        rank = environment.get("SLURM_PROCID", "0")
         return int(rank) if rank.isdigit() else 0
 
 
-def _variables_of(environment: Mapping[str, str]) -> _Variables | None:
+def _variables_of(environment: Mapping[str, str]) -> Variables | None:
     named = [name for name in ("RANK", "WORLD_SIZE") if name in environment]
     if len(named) == 1:
         raise config_error(
             [f"{named[0]} is set, but not RANK and WORLD_SIZE both; start through `torchrun`, `deepspeed` or `srun`"]
         )
     if named:
-        return _TORCH
+        return TORCH
     if "OMPI_COMM_WORLD_SIZE" in environment:
-        return _OPEN_MPI
+        return OPEN_MPI
     if "MV2_COMM_WORLD_SIZE" in environment:
-        return _MVAPICH
+        return MVAPICH
     step = environment.get("SLURM_STEP_NUM_TASKS")
     # Hydra starts its own helpers with srun, one per machine; srun itself speaks PMI to its tasks too.
     srun_speaks_pmi = step == environment.get("PMI_SIZE") and environment.get("SLURM_PROCID") == environment.get(
@@ -136,12 +137,12 @@ def _variables_of(environment: Mapping[str, str]) -> _Variables | None:
     )
     hydra = "PMI_SIZE" in environment and "PMI_RANK" in environment
     if hydra and not srun_speaks_pmi and (step is None or "MPI_LOCALRANKID" in environment):
-        return _HYDRA
-    return _SRUN if step is not None else None
+        return HYDRA
+    return SRUN if step is not None else None
 
 
-def _launcher(environment: Mapping[str, str], variables: _Variables) -> str:
-    if variables is _TORCH:
+def _launcher(environment: Mapping[str, str], variables: Variables) -> str:
+    if variables is TORCH:
         if "TORCHELASTIC_RUN_ID" in environment:
             return "torchrun"
         if "CROSS_SIZE" in environment:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jp_llm.runtime.errors import config_error
+from jp_llm.runtime.errors import UserError, config_error
 
 _FILE = "@"
 _PACKED = "@@"
@@ -69,12 +69,11 @@ def refuse_mangled(words: Sequence[str]) -> None:
         return
     pairs = zip([*typed, ""], [*words, ""], strict=False)
     sent, arrived = next((pair for pair in pairs if pair[0] != pair[1]), (typed[-1], words[-1]))
-    raise config_error(
-        [
-            f"{sent} was typed, but {arrived or 'nothing'} arrived: deepspeed lets a shell on every host read the "
-            "words once more; start with `python launch/supervise.py deepspeed ...`, which protects them, or put "
-            "them into a file, one per line, and write @file instead"
-        ]
+    # Of the exit code that every process explains: process 0 may be where this cannot be seen.
+    raise UserError(
+        f"{sent} was typed, but {arrived or 'nothing'} arrived: deepspeed lets a shell on every host read the words "
+        "once more; start with `python launch/supervise.py deepspeed ...`, which protects them, or put them into a "
+        "file, one per line, and write @file instead"
     )
 
 

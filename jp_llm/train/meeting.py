@@ -1,6 +1,7 @@
 """The first meeting of all processes: who is where, and whether they are about to do the same."""
 
 import json
+import os
 import socket
 import sys
 import time
@@ -190,10 +191,11 @@ def _code() -> str:
 
 def _absent(world: World, error: Exception) -> str:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     return (
-        f"the {world.size} processes did not all come together within {PATIENCE.seconds // 60} minutes, or process 0 "
-        f"could not be reached or not listen ({reason[:300]}); check that MASTER_ADDR is an address of the machine of "
-        "process 0 that the others reach, that MASTER_PORT is free there, and that every machine started its processes"
+        f"the {world.size} processes did not all come together at {address} within {PATIENCE.total_seconds() / 60:.0f} "
+        f"minutes, or process 0 cannot listen there ({reason[:300]}); MASTER_ADDR must be an address of the machine of "
+        "process 0 that the others reach, MASTER_PORT free there, and every machine must have started its processes"
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from jp_llm.runtime.env import HYDRA, MVAPICH, OPEN_MPI, SRUN
+
 Backend = Literal["local", "mpi", "slurm_array"]
 
 
@@ -30,8 +32,8 @@ def launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """Read `environment`, which may be that of mpirun (Open MPI, MPICH and relatives), srun, or sbatch --array."""
     # In a batch script SLURM_NTASKS is that of the whole job; only srun sets the number of its own step.
     srun = "SLURM_STEP_ID" in environment
-    sizes = ["OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE", *(("SLURM_STEP_NUM_TASKS",) if srun else ())]
-    ranks = ["OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", *(("SLURM_PROCID",) if srun else ())]
+    launchers = [OPEN_MPI, MVAPICH, HYDRA, *([SRUN] if srun else [])]
+    sizes, ranks = [names.size for names in launchers], [names.rank for names in launchers]
     job = environment.get("SLURM_ARRAY_JOB_ID") or environment.get("SLURM_JOB_ID")
     rank = _number(environment, ranks, 0)
     index = _number(environment, ["SLURM_ARRAY_TASK_ID"], 0)

@@ -40,6 +40,11 @@ class Cluster:
         """To be put in front of PATH: its `ssh` always reads `ssh_config`."""
         return self.folder / "bin"
 
+    @property
+    def calls(self) -> Path:
+        """Words of every call of `ssh`, one per line."""
+        return self.folder / "calls"
+
     def hostfile(self, slots: int) -> Path:
         """One line per host."""
         path = self.folder / f"hostfile_{slots}"
@@ -134,7 +139,7 @@ def _write(cluster: Cluster) -> None:
     )
     cluster.bin.mkdir()
     ssh = cluster.bin / "ssh"
-    ssh.write_text(f'#!/bin/sh\nexec {_program("ssh")} -F {cluster.ssh_config} "$@"\n')
+    ssh.write_text(f'#!/bin/sh\necho "$*" >> {cluster.calls}\nexec {_program("ssh")} -F {cluster.ssh_config} "$@"\n')
     ssh.chmod(0o755)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from jp_llm.runtime import plugin
-from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import (
     append_json_line,
@@ -119,25 +118,3 @@ def test_errors_carry_all_problems_and_a_code() -> None:
     assert error.problems == ("one", "two")
     assert error.code == ExitCode.CONFIG_REFUSED == 2
     assert UserError("x").code == ExitCode.PREFLIGHT_REFUSED == 3
-
-
-def test_who_am_i() -> None:
-    assert world_from({}) == World(0, 0, 1)
-    assert world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}) == World(5, 1, 8)
-    assert not world_from({"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}).is_main
-    torchrun = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
-    deepspeed = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_SIZE": "4"}
-    assert world_from(torchrun) == world_from(deepspeed) == World(5, 1, 8, local_size=4)
-    assert world_from({"SLURM_NTASKS": "1"}) == World(0, 0, 1)
-
-
-@pytest.mark.parametrize("environment", [{"RANK": "0"}, {"WORLD_SIZE": "2"}])
-def test_half_an_answer_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="not RANK and WORLD_SIZE both"):
-        world_from(environment)
-
-
-@pytest.mark.parametrize("variable", ["SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
-def test_a_world_of_singletons_is_refused(variable: str) -> None:
-    with pytest.raises(UserError, match="torchrun"):
-        world_from({variable: "4"})
