@@ -21,7 +21,7 @@ from jp_llm.supervise import command as commands
 from jp_llm.supervise import slurm
 from jp_llm.supervise.attempt import Attempt
 from jp_llm.supervise.command import Command
-from jp_llm.supervise.evidence import Evidence, kill_all, orphans
+from jp_llm.supervise.evidence import Evidence, done_step, kill_all, orphans
 from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_without
 from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide
 
@@ -50,6 +50,9 @@ def supervise(command: Command, config: RunConfig) -> ExitCode:
     if config.dry_run:
         raise config_error(["dry_run: trains nothing that could be supervised; start launch/train.py itself"])
     folder = RunFolder(Path(config.run_dir))
+    if done_step(folder) >= config.train.num_steps:
+        print(f"supervise: {folder.done} says that the run is complete; raise train.num_steps to go on")
+        return ExitCode.DONE
     with locked(folder.logs):
         return Supervisor(command, config, folder).run()
 
