@@ -13,6 +13,7 @@ from typing import Any
 
 from jp_llm.config import app
 from jp_llm.config.run import RunConfig
+from jp_llm.runtime.commands import safe_command
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import append_json_line
 from jp_llm.runtime.lock import locked
@@ -123,8 +124,7 @@ class Supervisor:
             (int(path.stem.rpartition("_")[2]) for path in self.folder.logs.glob("start_*.log")), default=0
         )
         log = self.folder.logs / f"start_{number:04d}.log"
-        # Here the words and hosts of launchers that pass them through a remote shell are made safe.
-        argv = self.command.argv
+        argv = safe_command(self.command.argv)
         evidence = Evidence(self.folder)
         steps_before = slurm.steps(self.job) if self.job else set()
         self._event("attempt", number=number, command=argv, log=str(log))
