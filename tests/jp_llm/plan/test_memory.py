@@ -33,7 +33,7 @@ LARGE: dict[str, Any] = {
 
 
 def test_one_process_in_fp32_by_hand() -> None:
-    config = run_config(checkpoint__asynchronous=False)
+    config = run_config(parallel__zero_stage=0, checkpoint__asynchronous=False)
     parameters = num_parameters(config.model)
     memory = rank_memory(config, Layout(), device="cpu")
     assert (memory.weights, memory.gradients, memory.optimizer) == (4 * parameters, 4 * parameters, 8 * parameters)
@@ -47,8 +47,7 @@ def test_one_process_in_fp32_by_hand() -> None:
 
 
 def test_the_only_backward_pass_of_a_step_brings_gradients_as_activations_go() -> None:
-    one = run_config(**LARGE | {"train__global_batch_size": 2}, checkpoint__asynchronous=False)
-    two = run_config(**LARGE | {"train__global_batch_size": 4}, checkpoint__asynchronous=False)
+    one, two = (run_config(**LARGE | {"train__global_batch_size": size}, parallel__zero_stage=0) for size in (2, 4))
     parameters = num_parameters(one.model)
     alone, several = (rank_memory(config, Layout(), device="cpu") for config in (one, two))
     assert (alone.gradients, several.gradients) == (0, 4 * parameters)
