@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from functools import cache
 
 import jp_llm.arch
 from jp_llm.arch.spec import HuggingFaceForm, LayerSpec
@@ -15,6 +16,7 @@ def names() -> list[str]:
     return sorted(name for name in found if name not in _NOT_ARCHITECTURES)
 
 
+@cache
 def spec_of(name: str) -> LayerSpec:
     """The switches of one architecture."""
     spec: LayerSpec = importlib.import_module(f"jp_llm.arch.{name}").SPEC

@@ -21,7 +21,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from jp_llm.config.memory import GATHERED_PARTS
+from jp_llm.config.memory import GATHERED_PARTS, REDUCE_BUCKET
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.parallel.grid import Grid
@@ -328,7 +328,7 @@ class ZeroEngine:
         zero: dict[str, Any] = {
             "stage": self.zero_stage,
             "overlap_comm": self.zero_stage == 3 and torch.cuda.is_available(),
-            "reduce_bucket_size": 2 * 10**8,
+            "reduce_bucket_size": REDUCE_BUCKET,
             # One flat tensor per parameter group, so that every process has the same number of groups.
             "sub_group_size": 10**12,
         }

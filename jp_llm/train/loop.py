@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine, StepResult
@@ -59,7 +61,12 @@ def fit(run: Run) -> ExitCode:
         if run.preflight.world.is_main:
             print(f"already finished: {run.config.run_dir} stands at step {state.step}; raise train.num_steps to go on")
         return ExitCode.DONE
-    run.saver.events.write("resume" if state.step else "start", step=state.step, world_size=run.preflight.world.size)
+    run.saver.events.write(
+        "resume" if state.step else "start",
+        step=state.step,
+        world_size=run.preflight.world.size,
+        device=_device_name(run.engine.zero.device),
+    )
     skips_in_a_row = 0
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
@@ -106,6 +113,10 @@ def fit(run: Run) -> ExitCode:
         run.throughput.forget_pause()
     run.saver.events.write("end", step=state.step)
     return ExitCode.DONE
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _due(step: int, every: int, last: bool) -> bool:

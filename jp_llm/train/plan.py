@@ -15,7 +15,7 @@ import torch
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.config.arithmetic import num_parameters
 from jp_llm.config.layout import Layout
-from jp_llm.config.memory import chunks
+from jp_llm.config.memory import chunks, effective_stage
 from jp_llm.config.run import RunConfig
 from jp_llm.config.stages import Stage
 from jp_llm.engine.module import StageModule
@@ -23,7 +23,6 @@ from jp_llm.model.decoder import Decoder
 from jp_llm.optim.groups import decays
 from jp_llm.parallel.slices import Slice, flat_pieces
 from jp_llm.parallel.tensor import Placement, TensorAxis
-from jp_llm.train.summary import effective_stage
 
 ALIGNMENT = 2
 """DeepSpeed pads a flat group of parameters to a multiple of this x data size (`nccl_start_alignment_factor`)."""

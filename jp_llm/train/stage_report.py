@@ -1,21 +1,13 @@
 """Memory, state and work of every pipeline stage, as a table."""
 
-from dataclasses import dataclass
+from dataclasses import fields
 
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.config.layout import Layout
-from jp_llm.config.memory import (
-    State,
-    block_activation_bytes,
-    chunks,
-    gathered_bytes,
-    loss_bytes,
-    part_activation_bytes,
-    stage_state,
-)
+from jp_llm.config.memory import Device, chunks
 from jp_llm.config.run import RunConfig
 from jp_llm.config.stages import Stage
-from jp_llm.engine.pipeline.one_f_one_b import schedule
+from jp_llm.plan.memory import RankMemory, stage_memory
 from jp_llm.train.plan import RankPlan, plan
 from jp_llm.train.summary import format_rows
 
@@ -23,14 +15,15 @@ Plans = tuple[tuple[RankPlan, ...], ...]
 """By pipeline rank, then by tensor rank."""
 
 MIB, GIB = 2**20, 2**30
-COLUMNS = ["stage", "layers", "parameters (owned)", "weights", "gradients", "optimizer", "tied", "gathered"]
-COLUMNS += ["activations", "checkpointed", "loss", "sum", "FLOPs"]
+MEMORY = [field.name for field in fields(RankMemory)]
+COLUMNS = ["stage", "layers", "parameters (owned)", *MEMORY, "sum", "FLOPs"]
 EXPLANATION = """\
-Per process of each stage, in {unit}. Parameters: held (owned, over the tensor ranks: of what several hold alike, one
-owns it). Optimizer: fp32 weights and moments. Tied: the copy of a tied embedding and the buffers of its gradient.
-Gathered: weights that ZeRO-3 has whole at a time. Activations: of all micro-batches in flight under 1F1B (Korthikanti
-et al. 2022, section 4, counted for these blocks). Sum: with train.activation_checkpointing={checkpointing}{offload}.
-All of this is computed, nothing measured; buckets of gradients, kernels and the allocator come on top."""
+Per process of each stage, in {unit}, at the fullest moment of a step{checkpointing}. Parameters: held (owned, over the
+tensor ranks: of what several hold alike, one owns it). Optimizer: fp32 weights and moments. Tied: the copy of a tied
+embedding and the buffers of its gradient. Gathered: weights that ZeRO-3 has whole at a time. Activations: of all
+micro-batches in flight under 1F1B. Communication: buckets of gradients, and NCCL's buffers. Step: what the optimizer
+step needs beyond that. Runtime: of a process without a model. Margin: what the allocator cannot use. Host: in host
+memory, not in the sum. All of this is computed, nothing measured: docs/planning-memory.md has formulas and sources."""
 
 
 def stage_report(config: RunConfig, layout: Layout) -> str:
@@ -86,61 +79,16 @@ def flops_shares(config: RunConfig) -> list[float]:
     return [cost / sum(costs) for cost in costs]
 
 
-def stage_activations(config: RunConfig, layout: Layout, *, checkpointing: bool) -> list[int]:
-    """Per pipeline stage, the most bytes that its micro-batches in flight keep for their backward passes.
-
-    With checkpointing, one block more: the one that is computed again.
-    """
-    num_micro_batches = config.num_micro_batches(layout.data)
-    plays = schedule(layout.pipeline, num_micro_batches, config.parallel.virtual_stages)
-    found = []
-    for actions, parts in zip(plays, chunks(config), strict=True):
-        sizes = [part_activation_bytes(config, layout, part, checkpointing=checkpointing) for part in parts]
-        held = most = 0
-        for action in actions:
-            held += sizes[action.chunk] if action.kind == "forward" else -sizes[action.chunk]
-            most = max(most, held)
-        found.append(most + (block_activation_bytes(config, layout) if checkpointing else 0))
-    return found
-
-
-@dataclass(frozen=True)
-class StageMemory:
-    """Bytes on each process of one pipeline stage."""
-
-    state: State
-    gathered: int
-    activations: int
-    checkpointed: int
-    loss: int
-
-    def total(self, config: RunConfig) -> int:
-        """What the device must hold."""
-        kept = self.checkpointed if config.train.activation_checkpointing else self.activations
-        in_host_memory = self.state.optimizer if config.parallel.offload_optimizer else 0
-        return self.state.total - in_host_memory + self.gathered + kept + self.loss
-
-
-def stage_memory(config: RunConfig, layout: Layout, plans: Plans) -> list[StageMemory]:
-    """By pipeline rank."""
-    whole = stage_activations(config, layout, checkpointing=False)
-    checkpointed = stage_activations(config, layout, checkpointing=True)
-    return [
-        StageMemory(
-            state=stage_state(config, layout, number),
-            gathered=gathered_bytes(config, layout, plans[number][0].parameters),
-            activations=whole[number],
-            checkpointed=checkpointed[number],
-            loss=loss_bytes(config, layout) if parts[-1].head else 0,
-        )
-        for number, parts in enumerate(chunks(config))
-    ]
+def stage_memories(config: RunConfig, layout: Layout) -> list[RankMemory]:
+    """By pipeline rank, on the device that is wanted; a GPU, if the run is to take what there is."""
+    device: Device = "cpu" if config.train.device == "cpu" else "cuda"
+    return [stage_memory(config, layout, rank, device=device) for rank in range(layout.pipeline)]
 
 
 def stage_table(config: RunConfig, layout: Layout, plans: Plans) -> list[str]:
     """Lines of a table with one row per pipeline stage, and what its columns mean."""
-    memories = stage_memory(config, layout, plans)
-    unit = "GiB" if max(memory.total(config) for memory in memories) >= GIB else "MiB"
+    memories = stage_memories(config, layout)
+    unit = "GiB" if max(memory.total for memory in memories) >= GIB else "MiB"
 
     def size(number: int) -> str:
         return f"{number / (GIB if unit == 'GiB' else MIB):,.2f}" if number else "-"
@@ -148,23 +96,20 @@ def stage_table(config: RunConfig, layout: Layout, plans: Plans) -> list[str]:
     rows = [COLUMNS]
     for number, memory in enumerate(memories):
         parts, ranks = chunks(config)[number], plans[number]
-        state = memory.state
         rows.append(
             [
                 str(number),
                 " ".join(_part(part) for part in parts),
                 f"{_range([rank.parameters for rank in ranks])} ({_range([rank.owned for rank in ranks])})",
-                *(size(each) for each in (state.weights, state.gradients, state.optimizer, state.tied)),
-                *(size(each) for each in (memory.gathered, memory.activations, memory.checkpointed, memory.loss)),
-                size(memory.total(config)),
+                *(size(getattr(memory, name)) for name in MEMORY),
+                size(memory.total),
                 f"{flops_shares(config)[number]:.1%}",
             ]
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     explanation = EXPLANATION.format(
         unit=unit,
-        checkpointing=str(config.train.activation_checkpointing).lower(),
-        offload=" and the optimizer in host memory" if config.parallel.offload_optimizer else "",
+        checkpointing=", with activation checkpointing" if config.train.activation_checkpointing else "",
     )
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [*lines, "", explanation]

@@ -6,7 +6,7 @@ from jp_llm.config.arithmetic import (
     num_embedding_parameters,
     num_parameters,
 )
-from jp_llm.config.memory import stage_state
+from jp_llm.config.memory import effective_stage, stage_state
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.env import World
 from jp_llm.train.preflight import Preflight
@@ -90,9 +90,3 @@ def _node_note(tensor: int, world: World) -> str:
     if per_node % tensor:
         return f"tensor groups of {tensor} span nodes of {per_node} processes: every layer waits for the network"
     return ""
-
-
-def effective_stage(config: RunConfig) -> int:
-    """The ZeRO stage that runs: stage 0 in bf16 is done as stage 1 (see `jp_llm.engine.zero`)."""
-    bf16 = config.train.precision == "bf16"
-    return 1 if bf16 and config.parallel.zero_stage == 0 else config.parallel.zero_stage

@@ -1,27 +1,34 @@
 """Bytes per process against the modules themselves, and against what autograd keeps."""
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny import run_config
 from torch import Tensor
 
 from jp_llm.config.layout import Layout
 from jp_llm.config.memory import (
     GATHERED_PARTS,
+    backward_bytes,
     block_activation_bytes,
     chunks,
     gathered_bytes,
     hidden_bytes,
+    in_flight,
     loss_bytes,
     part_activation_bytes,
     rank_parameters,
+    stage_activation_bytes,
     stage_state,
     state_bytes,
 )
 from jp_llm.config.run import RunConfig
+from jp_llm.engine.pipeline.one_f_one_b import schedule
 from jp_llm.model.block import Block
 from jp_llm.model.decoder import Decoder
 from jp_llm.model.positions import document_mask, rotary_tables
@@ -85,6 +92,8 @@ def test_what_zero_3_gathers() -> None:
     streamed = run_config(parallel__zero_stage=3)
     assert gathered_bytes(streamed, layout, 10**9) == 4 * GATHERED_PARTS * 512 * 32
     assert gathered_bytes(streamed, layout, 1000) == 4 * 1000
+    # A process that shares with nobody computes with what it holds.
+    assert gathered_bytes(resident, Layout(4, 1, 1), 10**9) == 0
 
 
 WIDE: dict[str, Any] = {
@@ -143,11 +152,11 @@ def test_a_block_keeps_what_autograd_says(
     monkeypatch.setattr(torch.distributed, "all_gather_into_tensor", lambda *_, **__: None)
     monkeypatch.setattr(torch.distributed, "reduce_scatter_tensor", lambda *_, **__: None)
     config = run_config(**(WIDE | values), train__precision=precision)
-    computed = block_activation_bytes(config, Layout(tensor, 1, 1))
-    if config.model.spec.norm == "rms_norm":
-        # CPUs have no kernel for it: per norm they keep the normalised input besides, and both in fp32.
-        hidden = hidden_bytes(config, Layout(tensor, 1, 1))
-        computed += 2 * hidden * (1 if precision == "fp32" else 3)
+    computed = block_activation_bytes(config, Layout(tensor, 1, 1), "cpu")
+    on_gpu = block_activation_bytes(config, Layout(tensor, 1, 1))
+    # Two norms of which a GPU keeps input and output alone.
+    copies = 0 if config.model.spec.norm != "rms_norm" else 2 if precision == "fp32" else 6
+    assert computed == on_gpu + copies * hidden_bytes(config, Layout(tensor, 1, 1))
     assert kept_by_autograd(config, tensor) == pytest.approx(computed, rel=0.01)
 
 
@@ -162,3 +171,47 @@ def test_loss_and_parts() -> None:
     assert part_activation_bytes(config, layout, first, checkpointing=False) == len(first.layers) * block + stream
     assert part_activation_bytes(config, layout, first, checkpointing=True) == (len(first.layers) + 1) * stream
     assert part_activation_bytes(config, layout, last, checkpointing=True) == len(last.layers) * stream
+
+
+def most_in_flight(stage: int, num_stages: int, num_micro_batches: int, num_chunks: int) -> int:
+    """The most passes in flight, of the order in which the engine works."""
+    actions = schedule(num_stages, num_micro_batches, num_chunks)[stage]
+    return max(accumulate(1 if action.kind == "forward" else -1 for action in actions))
+
+
+@given(
+    num_stages=st.integers(1, 8),
+    num_chunks=st.integers(1, 4),
+    num_micro_batches=st.integers(1, 40),
+    data=st.data(),
+)
+@settings(max_examples=300, deadline=None)
+def test_passes_in_flight_are_those_of_the_order_of_work(
+    num_stages: int, num_chunks: int, num_micro_batches: int, data: st.DataObject
+) -> None:
+    stage = data.draw(st.integers(0, num_stages - 1))
+    computed = list(in_flight(stage, num_stages, num_micro_batches, num_chunks))
+    most = most_in_flight(stage, num_stages, num_micro_batches, num_chunks)
+    assert len(computed) == num_chunks
+    assert sum(computed) == most
+
+
+def test_activations_are_those_of_the_micro_batches_in_flight() -> None:
+    config = run_config(model__num_layers=8, parallel__pipeline=4, train__global_batch_size=24)
+    layout = Layout(1, 2, 4)
+    sizes = [part_activation_bytes(config, layout, part, checkpointing=False) for (part,) in chunks(config)]
+    # 6 micro-batches; stage s holds 4 - s of them.
+    expected = [size * (4 - stage) for stage, size in enumerate(sizes)]
+    assert [stage_activation_bytes(config, layout, stage, checkpointing=False) for stage in range(4)] == expected
+    few = run_config(model__num_layers=8, parallel__pipeline=4, train__global_batch_size=4)
+    assert stage_activation_bytes(few, layout, 0, checkpointing=False) == sizes[0]
+
+
+def test_the_backward_pass_of_a_block_needs_room_and_recomputation_the_block_again() -> None:
+    layout, tokens = Layout(2, 1, 1), 2 * 16
+    swiglu, gelu = run_config(), run_config(model__arch="gpt2")
+    # Gradients in fp32: twice 64 / 2 inside the MLP and once 32 of the stream; once 128 / 2 and twice 32.
+    assert backward_bytes(swiglu, layout, checkpointing=False) == 4 * tokens * (2 * 32 + 32)
+    assert backward_bytes(gelu, layout, checkpointing=False) == 4 * tokens * (64 + 2 * 32)
+    again = backward_bytes(gelu, layout, checkpointing=True) - backward_bytes(gelu, layout, checkpointing=False)
+    assert again == block_activation_bytes(gelu, layout)

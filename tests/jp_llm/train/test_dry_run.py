@@ -21,15 +21,16 @@ from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.config.app import CONFIG_FOLDER
 from jp_llm.config.arithmetic import num_parameters
 from jp_llm.config.layout import Layout
-from jp_llm.config.memory import chunks, part_activation_bytes
+from jp_llm.config.memory import chunks
 from jp_llm.config.run import RunConfig
 from jp_llm.model.decoder import Decoder
 from jp_llm.parallel.tensor import Placement, TensorAxis
+from jp_llm.plan.memory import stage_memory
 from jp_llm.runtime.errors import UserError
 from jp_llm.train.dry_run import describe
 from jp_llm.train.plan import plan
 from jp_llm.train.preflight import check
-from jp_llm.train.stage_report import flops_shares, stage_activations, stage_memory
+from jp_llm.train.stage_report import MEMORY, flops_shares, stage_memories
 
 ROOT = CONFIG_FOLDER.parent
 
@@ -129,34 +130,22 @@ def test_the_table_shows_what_was_counted() -> None:
     for row, parameters, replicated in zip(stages, held, norms, strict=True):
         assert row[2] == f"{parameters:,} ({parameters - replicated:,}-{parameters:,})"
         assert row[3:6] == [f"{each * parameters / 4 / 2**20:,.2f}" for each in (2, 4, 12)]
+        parts = {name: 0.0 if cell == "-" else float(cell) for name, cell in zip(MEMORY, row[3:-2], strict=True)}
+        assert sum(parts.values()) - parts["host"] == pytest.approx(float(row[-2]), abs=0.01 * len(parts))
     assert "tensor 2 x data 4 x pipeline 2" in text
     assert "none named, so not checked" in text
     assert f"({num_parameters(config.model):,} numbers)" in text
 
 
-def test_activations_are_those_of_the_micro_batches_in_flight() -> None:
-    config = planned(parallel__pipeline=4, train__global_batch_size=24, model__num_layers=8)
-    layout = Layout(1, 2, 4)
-    sizes = [part_activation_bytes(config, layout, part, checkpointing=False) for (part,) in chunks(config)]
-    # 6 micro-batches; stage s holds 4 - s of them.
-    expected = [size * (4 - stage) for stage, size in enumerate(sizes)]
-    assert stage_activations(config, layout, checkpointing=False) == expected
-    few = planned(parallel__pipeline=4, train__global_batch_size=4, model__num_layers=8)
-    assert stage_activations(few, layout, checkpointing=False)[0] == sizes[0]
-    smaller = stage_activations(config, layout, checkpointing=True)
-    assert all(less < more for less, more in zip(smaller[:3], expected[:3], strict=True))
-
-
-def test_the_sum_follows_the_configuration() -> None:
+def test_the_memory_of_the_table_is_that_of_the_device_that_is_wanted() -> None:
     layout = Layout(1, 4, 2)
-    plain = planned(parallel__pipeline=2, parallel__zero_stage=1)
-    memory = stage_memory(plain, layout, plan(plain, layout))[1]
-    assert memory.total(plain) == memory.state.total + memory.activations + memory.loss
-    recomputed = planned(parallel__pipeline=2, parallel__zero_stage=1, train__activation_checkpointing=True)
-    assert memory.total(recomputed) == memory.state.total + memory.checkpointed + memory.loss
-    offloaded = planned(parallel__offload_optimizer=True)
-    assert memory.total(offloaded) == memory.total(plain) - memory.state.optimizer
-    assert sum(flops_shares(plain)) == pytest.approx(1)
+    on_cpu, on_gpu = (
+        stage_memories(planned(parallel__pipeline=2, train__device=device), layout) for device in ("cpu", "auto")
+    )
+    assert on_cpu == [stage_memory(planned(parallel__pipeline=2), layout, rank, device="cpu") for rank in (0, 1)]
+    assert all(memory.host == 0 and memory.margin == 0 for memory in on_cpu)
+    assert all(memory.host > 0 and memory.margin > 0 for memory in on_gpu)
+    assert sum(flops_shares(planned(parallel__pipeline=2))) == pytest.approx(1)
 
 
 class Lost(Decoder):
