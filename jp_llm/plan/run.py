@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jp_llm.config import app
+from jp_llm.config.cluster import ClusterConfig
+from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
+from jp_llm.plan import calibrate
+from jp_llm.plan.calibrate import CalibrateConfig
 from jp_llm.plan.expectation import Expectation
 from jp_llm.plan.remedy import refusal
 from jp_llm.plan.report import report
 from jp_llm.plan.search import SEARCHED, Estimate, search
+from jp_llm.plan.time import step_time
 from jp_llm.runtime.errors import config_error
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.manifest import TokenizerManifest
@@ -18,6 +23,7 @@ ASSUMED_VOCABULARY = 50_000
 """Where neither data nor model.vocab_size is named."""
 NAMED_KINDS = 8
 JSON_FLAG = "--json"
+CALIBRATE = "calibrate"
 
 
 class PlanConfig(RunConfig):
@@ -35,17 +41,25 @@ class PlanConfig(RunConfig):
 
 
 def main(words: Sequence[str]) -> int:
-    """Plan the run that `words` describe to `launch/train.py`; with --json the plan is printed as JSON.
+    """Plan the run that `words` describe to `launch/train.py`; with --json the plan is printed as JSON. Behind the word
+    `calibrate` stand those of `jp_llm.plan.calibrate`.
 
     Returns:
         Exit code: 2 if nothing fits, with the nearest that does.
     """
+    if words[:1] == [CALIBRATE]:
+        return app.run(CALIBRATE, CalibrateConfig, lambda config: calibrate.run(config, seconds_per_step), words[1:])
     overrides = [word for word in words if word != JSON_FLAG]
 
     def show(config: PlanConfig) -> None:
         print(plan(config, overrides, as_json=JSON_FLAG in words))
 
     return app.run("train", PlanConfig, show, overrides)
+
+
+def seconds_per_step(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> float:
+    """What the planner expects."""
+    return step_time(config, layout, cluster).total
 
 
 def plan(config: RunConfig, words: Sequence[str], *, as_json: bool = False) -> str:
