@@ -2,8 +2,8 @@
 
     python benchmarks/plan_speed.py [rounds]
 
-`launch/plan.py` in fresh processes, as a user starts it: 13B on 128 GPUs, where the search has most to try, and a run that
-does not fit, whose refusal looks for what does.
+`launch/plan.py` in fresh processes, as a user starts it: 13B on 128 GPUs, where the search has most to try, and a run
+that does not fit, whose refusal looks for what does.
 """
 
 import resource
