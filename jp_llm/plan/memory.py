@@ -74,8 +74,7 @@ class RankMemory:
     @property
     def total(self) -> int:
         """On the device."""
-        parts: list[int] = [getattr(self, field.name) for field in fields(self)]
-        return sum(parts) - self.host
+        return int(sum(getattr(self, field.name) for field in fields(self)) - self.host)
 
 
 def rank_memory(config: RunConfig, layout: Layout, *, device: Device = "cuda") -> RankMemory:

@@ -8,8 +8,8 @@ from jp_llm.config import app
 from jp_llm.config.cluster import ClusterConfig
 from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
+from jp_llm.plan import calibrate
 from jp_llm.plan.calibrate import CalibrateConfig
-from jp_llm.plan.calibrate import run as calibrate
 from jp_llm.plan.expectation import Expectation
 from jp_llm.plan.remedy import refusal
 from jp_llm.plan.report import report
@@ -41,15 +41,14 @@ class PlanConfig(RunConfig):
 
 
 def main(words: Sequence[str]) -> int:
-    """Plan the run that `words` describe to `launch/train.py`; with --json the plan is printed as JSON.
-
-    `calibrate` as the first word compares a run that has been with its plan instead (`jp_llm.plan.calibrate`).
+    """Plan the run that `words` describe to `launch/train.py`; with --json the plan is printed as JSON. Behind the word
+    `calibrate` stand those of `jp_llm.plan.calibrate`.
 
     Returns:
         Exit code: 2 if nothing fits, with the nearest that does.
     """
     if words[:1] == [CALIBRATE]:
-        return app.run("calibrate", CalibrateConfig, lambda config: calibrate(config, _seconds_per_step), words[1:])
+        return app.run(CALIBRATE, CalibrateConfig, lambda config: calibrate.run(config, seconds_per_step), words[1:])
     overrides = [word for word in words if word != JSON_FLAG]
 
     def show(config: PlanConfig) -> None:
@@ -58,7 +57,8 @@ def main(words: Sequence[str]) -> int:
     return app.run("train", PlanConfig, show, overrides)
 
 
-def _seconds_per_step(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> float:
+def seconds_per_step(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> float:
+    """What the planner expects."""
     return step_time(config, layout, cluster).total
 
 

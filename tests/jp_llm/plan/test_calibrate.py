@@ -112,11 +112,11 @@ def test_only_the_last_start_counts_and_what_was_trained_twice_once(tmp_path: Pa
     with (run_dir / "events.jsonl").open("a") as file:
         resume = {"event": "resume", "step": 20, "world_size": 2, "device": "NVIDIA A100-SXM4-80GB"}
         file.write(json.dumps(resume) + "\n" + json.dumps({"event": "save", "step": 22}) + "\n")
-    (run_dir / "metrics.jsonl").rename(run_dir / "old")
+    (run_dir / "metrics.jsonl").rename(run_dir / "all")
     write_records(run_dir, 1, [7.0] * 20)
     with pytest.raises(UserError, match="0 records of speed since the start at step 20"):
         measure(run_dir)
-    (run_dir / "old").rename(run_dir / "metrics.jsonl")
+    (run_dir / "all").rename(run_dir / "metrics.jsonl")
     write_records(run_dir, 21, [2.0] * 12)
     write_records(run_dir, 33, [0.1], applied=False)
     found = measure(run_dir)

@@ -33,7 +33,7 @@ LARGE: dict[str, Any] = {
 
 
 def test_one_process_in_fp32_by_hand() -> None:
-    config = run_config(checkpoint__asynchronous=False)
+    config = run_config(parallel__zero_stage=0, checkpoint__asynchronous=False)
     parameters = num_parameters(config.model)
     memory = rank_memory(config, Layout(), device="cpu")
     assert (memory.weights, memory.gradients, memory.optimizer) == (4 * parameters, 4 * parameters, 8 * parameters)
@@ -47,8 +47,7 @@ def test_one_process_in_fp32_by_hand() -> None:
 
 
 def test_the_only_backward_pass_of_a_step_brings_gradients_as_activations_go() -> None:
-    one = run_config(**LARGE | {"train__global_batch_size": 2}, checkpoint__asynchronous=False)
-    two = run_config(**LARGE | {"train__global_batch_size": 4}, checkpoint__asynchronous=False)
+    one, two = (run_config(**LARGE | {"train__global_batch_size": size}, parallel__zero_stage=0) for size in (2, 4))
     parameters = num_parameters(one.model)
     alone, several = (rank_memory(config, Layout(), device="cpu") for config in (one, two))
     assert (alone.gradients, several.gradients) == (0, 4 * parameters)
@@ -114,7 +113,7 @@ def test_gpus_add_buckets_communicators_and_a_margin() -> None:
     checkpointing=st.booleans(),
     arch=st.sampled_from(["gpt2", "neox", "llama", "palm"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_fullest_process_is_that_of_all_stages_and_more_division_needs_less(
     zero_stage: int,
     tensor: int,
@@ -140,20 +139,21 @@ def test_the_fullest_process_is_that_of_all_stages_and_more_division_needs_less(
         layout = Layout(tensor, data, pipeline)
         fullest = rank_memory(config, layout)
         assert fullest.total == max(stage_memory(config, layout, rank).total for rank in range(pipeline))
-        assert all(getattr(fullest, field.name) >= 0 for field in fields(RankMemory))
-        return fullest
+        first = stage_memory(config, layout, 0, device="cpu")
+        assert all(getattr(memory, field.name) >= 0 for memory in (fullest, first) for field in fields(RankMemory))
+        return first
 
     here = memory()
     state = here.weights + here.gradients + here.optimizer
     if zero_stage < 3 and data > 1:
         deeper = memory(zero_stage=zero_stage + 1)
-        assert deeper.weights + deeper.gradients + deeper.optimizer <= state + 4 * data or zero_stage == 0
+        assert deeper.weights + deeper.gradients + deeper.optimizer <= state + 4
     if tensor < 4:
         divided = memory(tensor=2 * tensor)
         assert divided.weights < here.weights
-        assert divided.activations <= here.activations
-    if not checkpointing and virtual_stages == 1:
-        assert memory(checkpointing=True).total <= here.total * 1.01
+        assert divided.total < here.total
+    if not checkpointing and pipeline == 1:  # a pipeline is cut elsewhere where blocks are computed again
+        assert memory(checkpointing=True).total <= here.total
 
 
 def test_more_in_a_micro_batch_needs_more() -> None:

@@ -98,11 +98,11 @@ def test_stages_that_cannot_run_are_not_tried() -> None:
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        (("model/size=13b", "cluster=a100-40gb", "cluster.memory_gib=20"), {"cluster.nodes=2", "cluster="}),
+        (("model/size=13b", "cluster=a100-40gb", "cluster.memory_gib=20"), {"cluster.nodes=", "cluster=a100-40gb"}),
         (("model/size=13b", "cluster=a100-40gb", "cluster.nodes=4", "parallel.zero_stage=1", "parallel.tensor=1",
           "parallel.pipeline=1"), {"(instead of what you gave)", "cluster=h200"}),
-        (("model/size=2.7b", "cluster=l40s", "cluster.devices_per_node=1", "cluster.memory_gib=30"),
-         {"parallel.offload_optimizer=true", "cluster.nodes=2", "cluster="}),
+        (("model/size=2.7b", "cluster=l40s", "cluster.devices_per_node=1"),
+         {"parallel.offload_optimizer=true", "cluster.nodes=", "cluster=a100-80gb"}),
     ],
 )  # fmt: skip
 def test_a_refusal_names_what_fits_and_that_fits(words: tuple[str, ...], offers: set[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed
+from clusters import ideal
 from gloo import Processes
 from tiny import run_config, write_dataset
 
@@ -241,7 +242,7 @@ def test_a_full_disk_costs_a_checkpoint_and_only_the_last_one_must_succeed(
 
 @pytest.mark.distributed
 def test_a_run_with_everything_on(data: Path, tmp_path: Path, one_process: Processes) -> None:
-    """Document mask, z-loss, weights of a part of the sources, compiled blocks, recomputation."""
+    """Document mask, z-loss, weights of a part of the sources, compiled blocks, recomputation, a named cluster."""
     overrides = {
         "run_dir": str(tmp_path / "run"),
         "data__path": str(data),
@@ -252,8 +253,12 @@ def test_a_run_with_everything_on(data: Path, tmp_path: Path, one_process: Proce
         "optim__z_loss": 1e-3,
         "optim__schedule": "wsd",
         "train__activation_checkpointing": True,
+        "cluster": ideal(devices_per_node=1, peak_tflops=1.0, fp32_tflops=1.0).model_dump(),
     }
     assert one_process.run(train, overrides) == ["done"]
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert plan["layout"] == {"tensor": 1, "data": 1, "pipeline": 1, "micro_batches": 4}
+    assert 0 < plan["step_seconds"] < 1
     records = lines(tmp_path / "run" / "metrics.jsonl", "train")
     assert records[6]["z_loss"] == pytest.approx(1e-3 * math.log(512) ** 2, rel=0.2)
     assert list(lines(tmp_path / "run" / "metrics.jsonl", "eval")[6]["sources"]) == ["books"]
