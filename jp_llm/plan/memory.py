@@ -123,13 +123,18 @@ def stage_memory(config: RunConfig, layout: Layout, pipeline_rank: int, *, devic
 
 def step_bytes(config: RunConfig, layout: Layout, parameters: int) -> int:
     """Passing tensors of the optimizer step on a process that holds `parameters`: the flat fp32 gradients of its share,
-    or, where gradients are reduced in the step, a message of them."""
+    or, where gradients are reduced in the step or at the end of the backward pass, messages of them."""
     stage, precision = effective_stage(config), config.train.precision
     if stage == 0 and layout.data == 1:
         return 0
     if stage == 0 or (stage == 1 and precision == "bf16" and not config.parallel.offload_optimizer):
         return 4 * min(parameters, ALL_REDUCE_BUCKET)
-    return 4 * -(-parameters // layout.data)
+    share = 4 * -(-parameters // layout.data)
+    if stage == 3 and layout.data == 1:
+        # When the bucket is reduced, a copy goes in and another comes out, though there is nobody to reduce with.
+        message = 2 if precision == "bf16" and config.parallel.reduce_precision == "bf16" else 4
+        return max(share, 2 * message * min(parameters, REDUCE_BUCKET))
+    return share
 
 
 def communication_bytes(config: RunConfig, layout: Layout, parameters: int, *, device: Device) -> int:
