@@ -163,7 +163,7 @@ def _refuse_singletons(environment: Mapping[str, str]) -> None:
             raise config_error(
                 [
                     f"{variable}={environment[variable]} says that several processes are meant, but this one knows of "
-                    "itself only: each would train alone over the same files; {cure}"
+                    f"itself only: each would train alone over the same files; {cure}"
                 ]
             )
 
