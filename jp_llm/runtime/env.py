@@ -80,7 +80,7 @@ def world_from(environment: Mapping[str, str]) -> World:
     """
     variables = _variables_of(environment)
     if variables is None:
-        _refuse_singletons(environment, 1)
+        _refuse_singletons(environment)
         return World()
     rank, size = _number(environment, variables.rank), _number(environment, variables.size)
     local_rank = _first(environment, variables.local_rank)
@@ -89,7 +89,7 @@ def world_from(environment: Mapping[str, str]) -> World:
     if variables is TORCH:
         _refuse_separate_worlds(environment, size)
     elif size == 1:
-        _refuse_singletons(environment, 1)
+        _refuse_singletons(environment)
     if variables is SRUN:
         counts = tasks_per_node(environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
         local_size = counts[node] if node is not None and node < len(counts) else None
@@ -150,9 +150,10 @@ def _launcher(environment: Mapping[str, str], variables: Variables) -> str:
     return variables.launcher
 
 
-def _refuse_singletons(environment: Mapping[str, str], size: int) -> None:
+def _refuse_singletons(environment: Mapping[str, str]) -> None:
+    """Where this process is alone in its world, but was not meant to be."""
     for variable in _SCHEDULED:
-        if _number(environment, variable, 1) > size:
+        if _number(environment, variable, 1) > 1:
             of_slurm = variable.startswith("SLURM")
             cure = (
                 "`srun python launch/train.py ...` starts one process per task (`srun -n 1 ...` if one is meant)"
@@ -162,7 +163,7 @@ def _refuse_singletons(environment: Mapping[str, str], size: int) -> None:
             raise config_error(
                 [
                     f"{variable}={environment[variable]} says that several processes are meant, but this one knows of "
-                    f"{size} only: each would train alone over the same files; {cure}"
+                    f"itself only: each would train alone over the same files; {cure}"
                 ]
             )
 
@@ -177,7 +178,7 @@ def _refuse_separate_worlds(environment: Mapping[str, str], size: int) -> None:
         if "CROSS_SIZE" in environment and max(started) != size:
             agents = _number(environment, "CROSS_SIZE")
     if size == 1:
-        _refuse_singletons(environment, size)
+        _refuse_singletons(environment)
     for variable in _SCHEDULED:
         # In a batch script many tasks may be asked for, and one launcher serve all of their GPUs.
         if variable != "SLURM_NTASKS" and _number(environment, variable, 1) > agents:

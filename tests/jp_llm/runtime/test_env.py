@@ -1,4 +1,4 @@
-"""Who am I, from what launchers leave in the environment. The environments are as real launchers set them."""
+"""Who am I, from what launchers leave in the environment. tests/test_launchers.py starts real ones."""
 
 import pytest
 from launcher_environments import BATCH, DEEPSPEED, INTEL, MVAPICH, OPEN_MPI, SRUN, TORCHRUN
