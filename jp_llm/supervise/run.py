@@ -1,5 +1,6 @@
 """Look after one run: start its launcher, see how it ends, start it again or stop with words."""
 
+import math
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, de
 
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 5.0
+_SAME_SIGNAL_SECONDS = 2.0
 _SECONDS_FOR_ORPHANS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
@@ -88,11 +90,14 @@ class Supervisor:
         self.job = slurm.job_of(os.environ)
         self.history = History()
         self.signals = 0
+        self._signal_at = -math.inf
         self.stop_deadline = 0.0
 
     def run(self) -> ExitCode:
         """Until the end; the exit code of the whole."""
-        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        # What nohup made it deaf to stays unheard.
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in heard}
         try:
             while True:
                 ending = self._attempt()
@@ -215,7 +220,10 @@ class Supervisor:
         return not self.signals
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signals += 1
+        # Schedulers and terminals may deliver one and the same order twice.
+        if time.monotonic() - self._signal_at >= _SAME_SIGNAL_SECONDS:
+            self.signals += 1
+            self._signal_at = time.monotonic()
 
     def _event(self, event: str, **details: Any) -> None:
         append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})

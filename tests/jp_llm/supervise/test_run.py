@@ -224,7 +224,9 @@ def test_a_second_signal_ends_everything_at_once(supervised: Supervised) -> None
     supervised.wait_for(supervised.run_dir / "alive")
     assert supervised.process is not None
     supervised.process.send_signal(signal.SIGTERM)
+    supervised.process.send_signal(signal.SIGTERM)  # the same one, delivered twice
     supervised.wait_for(supervised.run_dir / "KILL.obeyed")
+    time.sleep(2.1)
     supervised.process.send_signal(signal.SIGTERM)
     code, output = supervised.end(20)
     assert code == 1
