@@ -132,7 +132,7 @@ class Supervisor:
         self._event("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log)
-        ordered, failure = False, Failure(evidence)
+        code, ordered, failure = None, False, Failure(evidence)
         try:
             while (code := attempt.wait(_POLL_SECONDS)) is None:
                 if self.signals and not ordered:
@@ -144,6 +144,8 @@ class Supervisor:
                     self._say(f"killing the launcher, which does not end: {failure.words}")
                     break
         finally:
+            if code is None:
+                evidence.about_to_kill()
             code = attempt.end()
         if self.job:
             slurm.end_steps(sorted(slurm.steps(self.job) - steps_before))
