@@ -10,8 +10,8 @@ training, saving or starting; while no process is there, it waits for one). Per 
 - restart: from there until the run says that it continues (back-off, launcher, imports, loading of the checkpoint);
 - first step: from there until the first new training record.
 
-A kill that falls before the run has recovered from the one before hides how long that would have taken: the table counts
-kills with a recovery before the next one, the JSON line says how many there were of both.
+A kill that falls before the run has recovered from the one before hides how long that would have taken: the table
+counts kills with a recovery before the next one, the JSON line says how many there were of both.
 
 Goodput is the share of the whole time that went into steps that count: the last step x the median time of a step
 without kills, over the time from the start of the supervisor. The rest is starts, lost steps, saves and recovery.
