@@ -10,6 +10,9 @@ training, saving or starting; while no process is there, it waits for one). Per 
 - restart: from there until the run says that it continues (back-off, launcher, imports, loading of the checkpoint);
 - first step: from there until the first new training record.
 
+A kill that falls before the run has recovered from the one before hides how long that would have taken: the table
+counts kills with a recovery before the next one, the JSON line says how many there were of both.
+
 Goodput is the share of the whole time that went into steps that count: the last step x the median time of a step
 without kills, over the time from the start of the supervisor. The rest is starts, lost steps, saves and recovery.
 """
@@ -163,9 +166,11 @@ def main(minutes: float, mean_seconds: float, words: list[str]) -> None:
     step_seconds = statistics.median(tokens / record["tokens_per_second"] for record in records)
     last_step = max(record["step"] for record in records)
     rows = recoveries(kills, events, metrics, ended)
+    if not rows:
+        sys.exit(f"of {len(kills)} kills the run recovered from none before the next: more minutes, or fewer kills")
     table = []
     for part in ("detect", "restart", "first step", "in all"):
-        values = [sum(row.values()) if part == "in all" else row[part] for row in rows] or [float("nan")]
+        values = [sum(row.values()) if part == "in all" else row[part] for row in rows]
         table.append(
             {
                 "part of a recovery": part,

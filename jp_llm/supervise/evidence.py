@@ -7,7 +7,7 @@ little. What a file says counts only if it was written since the start; clocks o
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Evidence:
         self.folder = folder
         self._before = {path: _content(path) for path in self._files()}
         self._sizes = {path: _size(path) for path in (folder.events, folder.metrics)}
+        self._killed: set[int] = set()
 
     def ending(self, code: int, num_steps: int, *, order: Order = Order.NOBODY) -> Ending:
         """All that is known now that the launcher returned `code`; `order` is the supervisor's own."""
@@ -81,6 +82,10 @@ class Evidence:
         first = int(begun["consumed_samples"]) + (step - int(begun["step"]) - 1) * size
         return range(first, first + size)
 
+    def about_to_kill(self) -> None:
+        """What is still there now does not end for a reason of its own."""
+        self._killed = {int(beat["pid"]) for beat in self.heartbeats() if _is_here(beat) and _is_training(beat["pid"])}
+
     def failed(self) -> list[str]:
         """Processes that have failed, or that are no longer there although they did not say that they would go."""
         return [
@@ -108,7 +113,7 @@ class Evidence:
                 # All processes leave together; one that was on its way when another died proves nothing.
                 continue
             if cause is ExitCode.UNEXPECTED:
-                ended += _silent(beats)
+                ended += _silent(beat for beat in beats if beat.get("pid") not in self._killed)
             if ended:
                 # What others say later is mostly that somebody has left.
                 return cause, min(ended, key=lambda witness: (not witness.get("reason"), witness.get("time", 0.0)))
@@ -136,7 +141,7 @@ class Evidence:
         return value if isinstance(value, dict) else {}
 
 
-def _silent(beats: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _silent(beats: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The processes that ended without a word, as SIGKILL ends them, with that as their reason."""
     return [
         beat | {"reason": f"process {beat.get('rank')} on {beat.get('host')} ended without a word"}

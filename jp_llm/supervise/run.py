@@ -1,5 +1,6 @@
 """Look after one run: start its launcher, see how it ends, start it again or stop with words."""
 
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, de
 
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 5.0
+_SAME_SIGNAL_SECONDS = 2.0
 _SECONDS_FOR_ORPHANS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
@@ -92,11 +94,14 @@ class Supervisor:
         self.job = slurm.job_of(os.environ)
         self.history = History()
         self.signals = 0
+        self._signal_at = -math.inf
         self.stop_deadline = 0.0
 
     def run(self) -> ExitCode:
         """Until the end; the exit code of the whole."""
-        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        # What nohup made it deaf to stays unheard.
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in heard}
         try:
             while True:
                 ending = self._attempt()
@@ -130,7 +135,7 @@ class Supervisor:
         self._event("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log)
-        ordered, failure = False, Failure(evidence)
+        code, ordered, failure = None, False, Failure(evidence)
         try:
             while (code := attempt.wait(_POLL_SECONDS)) is None:
                 if self.signals and not ordered:
@@ -142,6 +147,8 @@ class Supervisor:
                     self._say(f"killing the launcher, which does not end: {failure.words}")
                     break
         finally:
+            if code is None:
+                evidence.about_to_kill()
             code = attempt.end()
         if self.job:
             slurm.end_steps(sorted(slurm.steps(self.job) - steps_before))
@@ -218,7 +225,10 @@ class Supervisor:
         return not self.signals
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signals += 1
+        # Schedulers and terminals may deliver one and the same order twice.
+        if time.monotonic() - self._signal_at >= _SAME_SIGNAL_SECONDS:
+            self.signals += 1
+            self._signal_at = time.monotonic()
 
     def _event(self, event: str, **details: Any) -> None:
         append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})

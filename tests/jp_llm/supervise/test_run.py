@@ -224,7 +224,9 @@ def test_a_second_signal_ends_everything_at_once(supervised: Supervised) -> None
     supervised.wait_for(supervised.run_dir / "alive")
     assert supervised.process is not None
     supervised.process.send_signal(signal.SIGTERM)
+    supervised.process.send_signal(signal.SIGTERM)  # the same one, delivered twice
     supervised.wait_for(supervised.run_dir / "KILL.obeyed")
+    time.sleep(2.1)
     supervised.process.send_signal(signal.SIGTERM)
     code, output = supervised.end(20)
     assert code == 1
@@ -327,7 +329,7 @@ time.sleep(1000)
     code, output = supervised.run(body, "supervise.failed_seconds=0.5")
     assert code == 0, output
     assert "killing the launcher, which does not end: process 1 on" in output
-    assert supervised.events("attempt_end")[0]["reason"].endswith("boom (samples 16 to 23)")
+    assert supervised.events("attempt_end")[0]["reason"].startswith("boom; ")
 
 
 def fake_scontrol(supervised: Supervised, body: str, name: str = "scontrol") -> Path:
