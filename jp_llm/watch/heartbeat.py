@@ -157,7 +157,7 @@ class Pulse:
         self._ended = (int(code), reason)
         self._now = ("end", self._now[1], time.time())
         if code not in (ExitCode.DONE, ExitCode.SAVED):
-            self._follow_verdict(patience=3 * self.settings.grace_seconds)
+            self._follow_verdict(patience=3 * (self.settings.grace_seconds + self.settings.beat_seconds))
         self._closing.set()
         self._thread.join()
         self._beat()

@@ -197,7 +197,8 @@ class Watcher:
     def _end(self, alarm: Path, found: Mapping[int, Kind] | None) -> None:
         """Have the stacks written, say what is wrong if this watcher found it, and end every process of this node."""
         seen = self._record.seen()
-        grace = self.settings.grace_seconds
+        # What was written is read at the next heartbeat.
+        grace = self.settings.grace_seconds + self.settings.beat_seconds
         self._dump(alarm, self._here(seen))
         if found is not None:
             expected = [each for each in seen if each.beat is not None]
@@ -216,7 +217,8 @@ class Watcher:
             # Again: what process 0 wrote on its way out is not the cause.
             _wait(lambda: not self._alive(seen), grace)
             with suppress(OSError, ValueError, KeyError):
-                self._write_status(read_json(alarm / VERDICT)["words"], seen)
+                whole = read_json(alarm / VERDICT)
+                self._write_status(whole["code"], whole["words"], seen)
 
     def _alive(self, seen: list[Seen]) -> list[Seen]:
         return [each for each in self._here(seen) if self._condition(each) in ("running", "stopped")]
@@ -241,21 +243,28 @@ class Watcher:
     def _pronounce(self, alarm: Path, seen: list[Seen], found: Verdict) -> None:
         culprits = [_described(each) for each in found.culprits]
         stacks = str(alarm.relative_to(self.folder.path))
-        self._event("hang", kind=found.kind, culprits=culprits, words=found.words, stacks=stacks)
-        self._write_status(list(found.words), seen)
-        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {int(ExitCode.HUNG)}")
-        whole = {"kind": found.kind, "words": found.words, "culprits": culprits, "all": [_described(e) for e in seen]}
+        code = _code_of(found)
+        self._event("hang", kind=found.kind, code=code, culprits=culprits, words=found.words, stacks=stacks)
+        self._write_status(code, list(found.words), seen)
+        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
+        whole = {
+            "kind": found.kind,
+            "code": code,
+            "words": found.words,
+            "culprits": culprits,
+            "all": [_described(e) for e in seen],
+        }
         write_json(alarm / VERDICT, whole)
 
     def _event(self, event: str, **details: Any) -> None:
         with suppress(OSError):
             append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})
 
-    def _write_status(self, words: list[str], seen: list[Seen]) -> None:
+    def _write_status(self, code: int, words: list[str], seen: list[Seen]) -> None:
         main = seen[0].beat
         status = {
             "state": "failed",
-            "code": int(ExitCode.HUNG),
+            "code": code,
             "step": max(each.beat.step for each in seen if each.beat is not None),
             "reason": "; ".join(words),
             "host": main.host if main else self.host,
@@ -314,6 +323,14 @@ def _head(each: Seen, text: str) -> str:
     if text.count("\n") <= 1:
         lines.append("it wrote no stacks")
     return "\n".join(lines) + "\n\n"
+
+
+def _code_of(found: Verdict) -> int:
+    """How the run ended: a process that knew better why, and was waited for, has the last word."""
+    for each in found.culprits:
+        if each.failed and each.beat is not None and each.beat.code not in (None, ExitCode.UNEXPECTED):
+            return each.beat.code
+    return int(ExitCode.HUNG)
 
 
 def _described(each: Seen) -> dict[str, Any]:
