@@ -99,7 +99,9 @@ class Launch:
         assert status["reason"] == "; ".join(event["words"])
         for word in event["words"]:
             assert f"watchdog: {word}\n" in self.log.read_text()
-        assert (event["culprits"][0]["host"], event["culprits"][0]["step"]) == (socket.gethostname(), 7)
+        assert event["culprits"][0]["host"] == socket.gethostname()
+        # What a process did last in silence is not known to the step.
+        assert event["culprits"][0]["step"] == 7 or event["kind"] == "silent"
         return event
 
     def stacks(self, rank: int) -> str:
