@@ -39,7 +39,7 @@ OVERRIDES = [
     "watchdog.step_seconds=5",
     "watchdog.grace_seconds=2",
 ]
-SECONDS = 150.0
+SECONDS = 280.0
 
 pytestmark = pytest.mark.distributed
 
