@@ -123,7 +123,6 @@ LATE = [seen(rank, lasting=601) for rank in range(4)]
         ([*LATE[:3], seen(3, lasting=700, step=19)], {}, ("late", [3])),
         ([*LATE[:3], seen(3, lasting=700, phase="data")], {}, ("late", [3])),
         ([seen(0, phase="save", lasting=5), seen(1, lasting=601), seen(2, phase="save", lasting=5)], {}, ("late", [1])),
-        ([seen(0, lasting=601), seen(1, lasting=5, step=19)], {}, ("late", [1])),
         # Nobody is: who is not in the collective.
         (LATE, {0: WAITING, 1: WAITING, 2: WORKING, 3: WAITING}, ("late", [2])),
         (LATE[:2], {0: WORKING, 1: WAITING}, ("late", [0])),

@@ -37,7 +37,9 @@ class Run:
     def __init__(self, path: Path, order: dict[str, Any], size: int, hosts: list[str]) -> None:
         self.folder = RunFolder(path)
         self.log = path / "output.txt"
-        path.mkdir(exist_ok=True)
+        (path / "notes").mkdir(parents=True, exist_ok=True)
+        for rank in range(size):
+            (path / "notes" / str(rank)).write_text("0")
         order |= {"run_dir": str(path)}
         self.processes = []
         for rank in range(size):
@@ -259,8 +261,6 @@ def test_two_hosts_have_a_watcher_each_and_speak_once(tmp_path: Path) -> None:
 def test_a_start_after_a_hang_is_not_ended_by_the_old_verdict(tmp_path: Path) -> None:
     with started(tmp_path, 3, kind="sleep", rank=1, step=5) as run:
         run.hang("late", 1)
-    for note in (run.folder.path / "notes").iterdir():
-        note.unlink()
     with started(tmp_path, 3, steps=100) as run:
         assert run.codes() == [0, 0, 0]
     assert len(run.events("hang")) == 1
