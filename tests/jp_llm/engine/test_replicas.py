@@ -144,6 +144,29 @@ def undisturbed(overrides: dict[str, Any], steps: int) -> int:
     return steps
 
 
+def after_another_gradient(overrides: dict[str, Any]) -> int:
+    """One tensor rank has another gradient for a norm than its owner, as another order of additions could give it."""
+    engine = build_engine(config_of(overrides))
+    if engine.grid.tensor_rank == 1:
+        parameters = engine.zero.engine.module.named_parameters()
+        parameter = next(parameter for name, parameter in parameters if name.endswith("mlp_norm.weight"))
+        parameter.register_hook(lambda gradient: gradient * 1.5)
+    for step in range(2):
+        assert engine.train_step(batch_of_step(engine.config, engine.grid, step), 1e-2).applied
+        engine.replicas.check()
+    return 2
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_tensor_ranks_share_is_equal_also_where_they_compute_it_differently(
+    stage: int, precision: str, four_processes: Processes
+) -> None:
+    overrides = {"parallel": {"zero_stage": stage, "tensor": 2}, "train__precision": precision}
+    assert four_processes.run(after_another_gradient, overrides) == [2] * 4
+
+
 LAYOUTS: list[dict[str, Any]] = [
     {"parallel": {"zero_stage": stage, "tensor": 2}, "train__precision": precision, **GROUPED}
     for stage in (0, 1, 2, 3)
