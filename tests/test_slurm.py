@@ -234,5 +234,5 @@ def test_a_job_that_is_cancelled_is_not_queued_again(cluster: SlurmCluster, data
     wait_for(lambda: cluster.node_states() == ["idle", "idle"], 120, "the nodes are free", cluster.logs)
     record = cluster.job(job)
     assert (record["JobState"], record["Restarts"]) == ("CANCELLED", "0"), output(folder, job)
-    assert f"job {job} was cancelled" in output(folder, job)
+    assert f"job {job}, so it is left to Slurm" in output(folder, job)
     assert not RunFolder(folder).kill_order.exists()

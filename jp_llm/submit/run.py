@@ -55,7 +55,8 @@ def submit(script: Path) -> str:
         UserError: there is no Slurm here, or it refuses the job.
     """
     # These would win over what stands in the script.
-    names = {f"SBATCH_{_VARIABLE_OF.get(option, option.upper().replace('-', '_'))}" for option in OPTION_KEYS}
+    options = (*OPTION_KEYS, "open-mode")
+    names = {f"SBATCH_{_VARIABLE_OF.get(option, option.upper().replace('-', '_'))}" for option in options}
     environment = {name: value for name, value in os.environ.items() if name not in names}
     command = ["sbatch", "--parsable", str(script)]
     try:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, de
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 5.0
 _SAME_SIGNAL_SECONDS = 2.0
+_OWN_ORDER = "of the supervisor\n"
 _SECONDS_FOR_ORPHANS = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
@@ -57,7 +59,15 @@ def supervise(command: Command, config: RunConfig) -> ExitCode:
         print(f"supervise: {folder.done} says that the run is complete; raise train.num_steps to go on")
         return ExitCode.DONE
     with locked(folder.logs):
+        _forget_own_order(folder)
         return Supervisor(command, config, folder).run()
+
+
+def _forget_own_order(folder: RunFolder) -> None:
+    """The file KILL of a supervisor that was killed before the run obeyed; that of a person stays."""
+    with suppress(FileNotFoundError):
+        if folder.kill_order.read_text(errors="replace") == _OWN_ORDER:
+            folder.kill_order.unlink()
 
 
 class Failure:
@@ -166,7 +176,7 @@ class Supervisor:
     def _order_stop(self) -> None:
         seconds = self.config.supervise.stop_seconds
         self._say(f"saving and stopping; a second signal ends the run at once, at the latest it ends in {seconds:g} s")
-        self.folder.kill_order.touch()
+        self.folder.kill_order.write_text(_OWN_ORDER)
         self.stop_deadline = time.monotonic() + seconds
 
     def _end_orphans(self, evidence: Evidence) -> None:

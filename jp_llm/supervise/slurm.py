@@ -18,6 +18,9 @@ def requeue(job: str, without: Sequence[str] = ()) -> str | None:
     known = _ask("scontrol", "show", "job", job)
     if "JobState=CANCELLED" in known.stdout:
         return f"job {job} was cancelled"
+    if "JobState=COMPLETING" in known.stdout and "Reason=TimeLimit" not in known.stdout:
+        # So looks what scancel has ended, until its last process is gone; where a job comes back, Slurm sees to it.
+        return f"Slurm itself has ended job {job}, so it is left to Slurm whether it comes back"
     asked = _ask("scontrol", "requeue", job)
     if asked.returncode:
         return f"scontrol requeue {job}: {asked.stderr.strip() or asked.stdout.strip()}"

@@ -4,6 +4,7 @@ Nodes n1 and n2 are both this machine, on ports of their own. They say that they
 so that tests do not wait for each other's jobs to be placed; timers are as short as Slurm lets them be.
 """
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -24,6 +25,8 @@ NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol")
 PACKAGES = ("slurm-wlm", "munge")
 SBIN = "/usr/sbin:/sbin"
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 SLURM_CONF = """
 ClusterName=test
@@ -109,7 +112,12 @@ class SlurmCluster:
         program = shutil.which(command[0], path=self.environment["PATH"])
         assert program is not None
         self._daemons[name] = subprocess.Popen(
-            [program, *command[1:]], env=self.environment, stdout=output, stderr=output, start_new_session=True
+            [program, *command[1:]],
+            env=self.environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_die_with_the_tests,
         )
         output.close()
 
@@ -170,6 +178,11 @@ class SlurmCluster:
             f"{path.name}: {path.read_text(errors='replace')[-2000:]}"
             for path in sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
         )
+
+
+def _die_with_the_tests() -> None:
+    """Also when they are killed and cannot close the cluster."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def processes_of_slurm(folder: Path) -> dict[int, dict[str, str]]:

@@ -77,11 +77,11 @@ def test_a_run_on_processors_asks_for_no_gpus(tmp_path: Path) -> None:
 
 def test_the_size_comes_from_the_cluster_unless_it_is_given(tmp_path: Path) -> None:
     # Only what is asked of the hardware here.
-    cluster = ClusterConfig.model_construct(nodes=4, devices_per_node=2)
+    cluster = ClusterConfig.model_construct(nodes=2, devices_per_node=2)
     whole = config(tmp_path, nodes=None, tasks_per_node=None)
-    assert job_of(whole.model_copy(update={"cluster": cluster})).world_size == 8
-    half = config(tmp_path, nodes=2, tasks_per_node=None)
-    assert job_of(half.model_copy(update={"cluster": cluster})).world_size == 4
+    assert job_of(whole.model_copy(update={"cluster": cluster})).world_size == 4
+    half = config(tmp_path, nodes=1, tasks_per_node=None)
+    assert job_of(half.model_copy(update={"cluster": cluster})).world_size == 2
 
 
 def test_a_job_of_unknown_size_is_refused(tmp_path: Path) -> None:
@@ -126,3 +126,9 @@ def test_a_folder_that_no_line_of_sbatch_can_hold_is_refused(tmp_path: Path, nam
 
 def test_what_sbatch_reads_specially_is_escaped() -> None:
     assert quoted("""a "b' #c \\ $d""") == r'''"a \"b\' \#c \\ $d"'''
+
+
+def test_lists_of_mounts_cannot_hold_every_folder(tmp_path: Path) -> None:
+    assert job(tmp_path / "a,b").folder.path.name == "first"
+    image = {"container": "pyxis", "container_image": "x"}
+    assert "has a comma or colon" in problems(config(tmp_path / "a,b", **image))[0]

@@ -37,7 +37,8 @@ def config(folder: Path, **slurm: object):  # type: ignore[no-untyped-def]
 def test_the_script_is_written_and_submitted(
     tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SBATCH_TIMELIMIT", "1")
+    for name in ("TIMELIMIT", "OPEN_MODE", "PARTITION", "GPUS_PER_NODE"):
+        monkeypatch.setenv(f"SBATCH_{name}", "1")
     monkeypatch.setenv("SBATCH_RESERVATION", "spring")
     assert run(config(tmp_path, chain=3), ["train.num_steps=6", "dry_run=false"]) == ExitCode.DONE
     script = tmp_path / "run" / "job.sbatch"

@@ -89,7 +89,7 @@ ATTACKS = {
     "comment and quote": f"#' ; touch {MARK} ; '",
     "variable": "$HOME ${PATH} $((1+1))",
     "leading dash": "-c touch",
-    "glob and braces": "* ? [a] {a,b} ~",
+    "glob and braces": "* ? [a] {a..b} ~",
     "process substitution": f"<(touch {MARK})",
     "history and escape": "!! \\",
     "ansi quote": f"$'\\x3b touch {MARK}'",

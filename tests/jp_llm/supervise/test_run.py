@@ -262,6 +262,46 @@ def test_the_file_kill_stops_for_good(supervised: Supervised) -> None:
     assert supervised.events("attempt_end")[0]["order"] == "person"
 
 
+OBEDIENT = """
+if start > 1:
+    ended("saved", 85, 3, "file KILL") if (run_dir / "KILL").exists() else ended("done", 0, 20)
+(run_dir / "alive").touch()
+time.sleep(1000)
+"""
+
+
+def test_the_order_of_a_supervisor_that_was_killed_does_not_stop_the_next_start(supervised: Supervised) -> None:
+    # As by Slurm: TERM, and KILL before the run has saved.
+    supervised.start(OBEDIENT)
+    supervised.wait_for(supervised.run_dir / "alive")
+    assert supervised.process is not None
+    supervised.process.send_signal(signal.SIGTERM)
+    supervised.wait_for(supervised.run_dir / "KILL")
+    time.sleep(0.5)
+    supervised.process.kill()
+    supervised.end()
+    assert (supervised.run_dir / "KILL").exists()
+    code, output = supervised.run(OBEDIENT)
+    assert code == 0, output
+
+
+def test_the_order_of_a_person_waits_for_the_next_start(supervised: Supervised) -> None:
+    (supervised.run_dir / "logs").mkdir(parents=True)
+    (supervised.run_dir / "logs" / "start_0001.log").touch()
+    (supervised.run_dir / "KILL").touch()
+    code, output = supervised.run(OBEDIENT)
+    assert code == 85, output
+
+
+def test_a_run_that_is_complete_is_not_started(supervised: Supervised) -> None:
+    supervised.run_dir.mkdir()
+    (supervised.run_dir / "DONE").write_text(json.dumps({"step": NUM_STEPS}))
+    code, output = supervised.run("sys.exit(1)")
+    assert code == 0
+    assert "the run is complete" in output
+    assert not (supervised.run_dir / "logs").exists()
+
+
 ORPHANS = """
 if start > 1:
     ended("done", 0, 20)
