@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
@@ -252,7 +252,7 @@ class Saver:
                 "what process 0 wrote there); name one on a file system that all nodes share"
             )
 
-    def _newest_good(self, abandoned: list[int]) -> tuple[Path | None, dict[int, list[str]]]:
+    def _newest_good(self, abandoned: Sequence[int] = ()) -> tuple[Path | None, dict[int, list[str]]]:
         """The checkpoint to load, and what is wrong with newer ones."""
         bad: dict[int, list[str]] = {}
         # One process lists the folder, so that all of them look at the same checkpoints in the same order.
