@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class CheckpointStore:
         self.path(step).rename(target)
         return target
 
-    def abandon(self, steps: list[int]) -> Path | None:
+    def abandon(self, steps: Sequence[int]) -> Path | None:
         """Take checkpoints out of the way that must not be continued. The newest of them is kept for people to look
         at, as the only one: those of earlier times are deleted with the others."""
         target = None

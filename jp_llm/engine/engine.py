@@ -1,5 +1,6 @@
 """The engine: what one training step, one evaluation pass and one look at the state mean on these processes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -199,9 +200,9 @@ class Engine:
             before_update()
 
         def allowed(grad_norm: float) -> bool:
-            numbers = self._from_first(loss, grad_norm)
+            numbers = self._agreed(loss, grad_norm)
             judged.append((*numbers, judge(*numbers) if judge else None))
-            return judged[-1][-1] is None
+            return judged[-1][-1] is None and math.isfinite(numbers[1])
 
         _, applied = self.zero.step(learning_rate, allowed)
         self._keep_copies_equal()
@@ -306,13 +307,15 @@ class Engine:
             for tensor, value in zip(tensors, torch.split(values, [len(tensor) for tensor in tensors]), strict=True):
                 tensor.copy_(value)
 
-    def _from_first(self, loss: float, grad_norm: float) -> tuple[float, float]:
-        """The numbers of process 0. Those of others may differ in the last bit, by the order of their reductions, and
-        no difference is small enough where all must decide alike."""
-        numbers = torch.tensor([loss, grad_norm], dtype=torch.float64, device=self.zero.device)
-        torch.distributed.broadcast(numbers, 0)
-        loss, grad_norm = numbers.tolist()
-        return loss, grad_norm
+    def _agreed(self, loss: float, grad_norm: float) -> tuple[float, float]:
+        """Loss and norm of process 0. Those of others may differ in the last bit, by the order of their reductions, and
+        all must decide alike. A norm that is not finite on one process is so on all."""
+        numbers = [loss, grad_norm] if self.grid.rank == 0 else [0.0, 0.0]
+        numbers.append(0.0 if math.isfinite(grad_norm) else math.nan)
+        reduced = torch.tensor(numbers, dtype=torch.float64, device=self.zero.device)
+        torch.distributed.all_reduce(reduced)
+        loss, grad_norm, unsound = reduced.tolist()
+        return loss, grad_norm + unsound
 
     def _over_all_processes(self, sums: Tensor, votes: Sequence[float] = ()) -> Tensor:
         """What the last stages found, summed over data parallel (the ranks of a tensor axis have all found the same),

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
@@ -199,7 +199,7 @@ class Saver:
             self._compare(folder, reader.manifest)
         # Only now: a run that is refused leaves everything as it is.
         if self.preflight.world.is_main:
-            self._tidy(bad, abandoned, None if reader is None else reader.manifest.state["step"])
+            self._tidy(bad, None if reader is None else reader.manifest.state["step"], abandoned)
         if reader is None:
             return None
         state = TrainState(**reader.manifest.state)
@@ -252,7 +252,7 @@ class Saver:
                 "what process 0 wrote there); name one on a file system that all nodes share"
             )
 
-    def _newest_good(self, abandoned: list[int]) -> tuple[Path | None, dict[int, list[str]]]:
+    def _newest_good(self, abandoned: Sequence[int] = ()) -> tuple[Path | None, dict[int, list[str]]]:
         """The checkpoint to load, and what is wrong with newer ones."""
         bad: dict[int, list[str]] = {}
         # One process lists the folder, so that all of them look at the same checkpoints in the same order.
@@ -289,12 +289,12 @@ class Saver:
             raise UserError(*failed, "make it readable, or rename that folder to go on without it")
         return sorted({problem for problems, _ in everyone for problem in problems})
 
-    def _tidy(self, bad: dict[int, list[str]], abandoned: list[int], good: int | None) -> None:
+    def _tidy(self, bad: dict[int, list[str]], good: int | None, abandoned: Sequence[int] = ()) -> None:
         """Set aside what was given up; name what is wrong and set it aside, so that it is neither counted nor found
         again."""
         if abandoned:
             kept = self.store.abandon(abandoned)
-            self.events.write("abandoned_checkpoints", steps=abandoned, kept=str(kept))
+            self.events.write("abandoned_checkpoints", steps=list(abandoned), kept=str(kept))
         if good is None:
             return
         if abandoned:

@@ -89,7 +89,8 @@ def nan_gradient(**_: Any) -> None:
 
     def poisoned(self: Any, *arguments: Any, **named: Any) -> Any:
         Engine.train_step = original  # type: ignore[method-assign]
-        parameter = list(self.zero.engine.module.parameters())[1]
+        named_parameters = self.zero.engine.module.named_parameters()
+        parameter = next(p for name, p in named_parameters if name.endswith("down.weight"))
         hook = parameter.register_hook(lambda gradient: gradient * float("nan"))
         try:
             return original(self, *arguments, **named)

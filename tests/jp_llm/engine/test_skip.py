@@ -110,8 +110,8 @@ def test_a_refused_update_has_never_been(two_processes: Processes) -> None:
 
 @pytest.mark.distributed
 def test_a_refused_update_has_never_been_on_any_stage_or_tensor_rank(four_processes: Processes) -> None:
-    for start in range(0, len(TOGETHER), 6):
-        check_refusals(four_processes, TOGETHER[start : start + 6])
+    for start in range(0, len(TOGETHER), 3):
+        check_refusals(four_processes, TOGETHER[start : start + 3])
 
 
 def with_scaled_gradients(case: tuple[Any, ...]) -> list[Any]:

@@ -71,7 +71,8 @@ def troubled(trouble: Trouble, poison: Sequence[int], refuse: Sequence[int], see
         seen.append(now)
         with ExitStack() as stack:
             if now in poison and self.grid.rank == torch.distributed.get_world_size() - 1:
-                parameter = list(self.zero.engine.module.parameters())[1]
+                named_parameters = self.zero.engine.module.named_parameters()
+                parameter = next(p for name, p in named_parameters if name.endswith("down.weight"))
                 stack.callback(parameter.register_hook(lambda gradient: gradient * math.nan).remove)
             return original_step(self, batch, *arguments, **named)
 
@@ -328,7 +329,7 @@ def test_a_divergence_that_comes_again_stops_the_run(data: Path, tmp_path: Path,
 def test_a_shift_of_the_data_is_accepted_after_one_rewind(data: Path, tmp_path: Path, one_process: Processes) -> None:
     run_dir = tmp_path / "run"
     overrides = {"run_dir": str(run_dir), "data__path": str(data)}
-    ((how, seen, code),) = one_process.run(train, overrides, [(FIRST_BAD, 10**6, 1.0, 1.0)])
+    ((how, seen, code),) = one_process.run(train, overrides, [(FIRST_BAD, 10**6, 1.0, 1.4)])
     assert (how, code) == ("ended", ExitCode.DONE)
     assert seen == EXPECTED
     assert len(events(run_dir, "rewind")) == 1
