@@ -130,7 +130,7 @@ def step_bytes(config: RunConfig, layout: Layout, parameters: int) -> int:
     if stage == 0 or (stage == 1 and precision == "bf16" and not config.parallel.offload_optimizer):
         return 4 * min(parameters, ALL_REDUCE_BUCKET)
     share = 4 * -(-parameters // layout.data)
-    if stage == 3 and layout.data == 1:
+    if layout.data == 1 and (stage == 3 or (stage == 2 and precision == "bf16")):
         # When the bucket is reduced, a copy goes in and another comes out, though there is nobody to reduce with.
         message = 2 if precision == "bf16" and config.parallel.reduce_precision == "bf16" else 4
         return max(share, 2 * message * min(parameters, REDUCE_BUCKET))
