@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
@@ -113,21 +113,21 @@ class Pulse:
         self._ended: tuple[int, str] | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._stacks: IO[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
             self.folder.heartbeats.mkdir(parents=True, exist_ok=True)
             # Opened now: what a handler of a signal may do is to write.
-            self._stacks = raw_stacks_path(self.folder, self.world.rank).open("wb", buffering=0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            stacks = os.open(raw_stacks_path(self.folder, self.world.rank), flags, 0o644)
         except OSError as error:
             raise UserError(f"{error.filename}: {error.strerror}; choose another run_dir") from error
-        self._stacks.write(f"main thread 0x{threading.main_thread().ident or 0:016x}\n".encode())
-        faulthandler.register(DUMP_SIGNAL, file=self._stacks, all_threads=True, chain=False)
-        self._beat()
+        os.write(stacks, f"main thread 0x{threading.main_thread().ident or 0:016x}\n".encode())
+        faulthandler.register(DUMP_SIGNAL, file=stacks, all_threads=True, chain=False)
         if self.settings.enabled and self.world.local_rank == 0:
             self._watcher = self._start_watcher()
+        self._beat()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -157,7 +157,7 @@ class Pulse:
         self._ended = (int(code), reason)
         self._now = ("end", self._now[1], time.time())
         if code not in (ExitCode.DONE, ExitCode.SAVED):
-            self._follow_verdict(patience=3 * self.settings.grace_seconds)
+            self._follow_verdict(patience=3 * (self.settings.grace_seconds + self.settings.beat_seconds))
         self._closing.set()
         self._thread.join()
         self._beat()
@@ -215,13 +215,18 @@ class Pulse:
             "size": world.size,
             "local_size": world.local_size or world.size,
             "settings": self.settings.model_dump(),
+            "before": {rank: beat.time for rank in range(world.size) if (beat := read_beat(self.folder, rank))},
         }
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        return subprocess.Popen(
-            [sys.executable, "-m", "jp_llm.watch.watcher", json.dumps(order)],
+        watcher = subprocess.Popen(
+            [sys.executable, "-m", "jp_llm.watch.watcher", order["run_dir"]],
             stdin=subprocess.PIPE,
             # Its own session: what is sent to the processes of a job or of a terminal is not meant for it.
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},
         )
+        assert watcher.stdin is not None
+        watcher.stdin.write((json.dumps(order) + "\n").encode())
+        watcher.stdin.flush()
+        return watcher

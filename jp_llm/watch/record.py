@@ -25,11 +25,11 @@ class Record:
 
     Args:
         ranks: of the processes that are watched.
-        before: heartbeats that were there when the watcher began: they may be of an earlier start.
+        before: `Beat.time` of the heartbeats that were there when this start began, by rank: they may be old.
         loyalty: seconds without a heartbeat after which another process under the same rank is believed.
     """
 
-    def __init__(self, ranks: Iterable[int], before: Mapping[int, Beat | None], *, loyalty: float) -> None:
+    def __init__(self, ranks: Iterable[int], before: Mapping[int, float], *, loyalty: float) -> None:
         self._clock = 0.0
         self._loyalty = loyalty
         self._entries = {rank: _Entry(None, 0.0, 0.0) for rank in ranks}
@@ -42,7 +42,7 @@ class Record:
     def beat(self, rank: int, beat: Beat | None) -> None:
         """The heartbeat that was read now."""
         entry = self._entries.get(rank)
-        if beat is None or entry is None or beat == self._before.get(rank) or beat == entry.beat:
+        if beat is None or entry is None or beat.time == self._before.get(rank) or beat == entry.beat:
             return
         if (
             entry.beat is not None

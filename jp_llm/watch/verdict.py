@@ -80,9 +80,11 @@ def trouble(seen: Sequence[Seen], settings: WatchdogConfig, patience: float = 1.
     if not any(each.is_left for each in seen):
         # Nobody waits in vain. Whoever started the processes learns how they ended.
         return {each.rank: "late" for each in seen if _late(each, settings, patience)}
+    # Who is further waits for the last ones, which may be in a phase that is allowed to take longer.
+    last = min(each.position for each in seen if each.is_left)
     for each in seen:
         kind = _wrong(each, settings, patience)
-        if kind is not None:
+        if kind is not None and not (kind == "late" and each.is_left and each.position > last):
             found[each.rank] = kind
     return found
 
@@ -117,16 +119,20 @@ def _late(each: Seen, settings: WatchdogConfig, patience: float) -> bool:
     return each.lasting > (settings.step_seconds if is_step else settings.other_seconds) * patience
 
 
-def verdict(seen: Sequence[Seen], found: Mapping[int, Kind], stacks: Mapping[int, Stack]) -> Verdict:
+def verdict(
+    seen: Sequence[Seen], found: Mapping[int, Kind], stacks: Mapping[int, Stack], settings: WatchdogConfig
+) -> Verdict:
     """Who is to blame for what `trouble` has found.
 
-    A process that is dead, stopped or silent is. If all of them only take too long, it is whoever is behind the others;
-    if none is, whoever stands outside of the collective in which the others wait, or elsewhere than most of them.
+    A process that is dead, stopped or silent is, also if it is not so for long enough to be trouble by itself. If all
+    of them only take too long, it is whoever is behind the others; if none is, whoever stands outside of the collective
+    in which the others wait, or elsewhere than most of them.
 
     Args:
         stacks: of processes that wrote theirs.
     """
     order: tuple[Kind, ...] = ("died", "failed", "stopped", "silent", "absent", "late")
+    found = dict(found) | {each.rank: suspect for each in seen if (suspect := _suspect(each, settings))}
     kind = min(found.values(), key=order.index)
     if kind == "late":
         culprits, why = _behind([each for each in seen if not each.ended_well] or list(seen), stacks)
@@ -144,6 +150,19 @@ def verdict(seen: Sequence[Seen], found: Mapping[int, Kind], stacks: Mapping[int
         if stack is not None and stack.own is not None:
             lines.append(f"rank {each.rank} stands at {stack.own}")
     return Verdict(kind, culprits, tuple(lines))
+
+
+def _suspect(each: Seen, settings: WatchdogConfig) -> Kind | None:
+    """What would soon be found of this process."""
+    if each.ended_well:
+        return None
+    if each.failed:
+        return "failed"
+    if each.condition == "gone":
+        return "died"
+    if each.condition == "stopped":
+        return "stopped"
+    return "silent" if each.beat is not None and each.silent > _allowed_silence(each, settings) / 2 else None
 
 
 def _behind(seen: Sequence[Seen], stacks: Mapping[int, Stack]) -> tuple[tuple[Seen, ...], str]:

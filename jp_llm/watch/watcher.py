@@ -19,20 +19,18 @@ from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import append_json_line, read_json, write_json
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.dump import DUMP_SECONDS, ask, collect, read_stacks, stacks_path
 from jp_llm.watch.heartbeat import (
     ALARM,
-    DUMP_SIGNAL,
     VERDICT,
     Beat,
     alarm_of,
     host_name,
     pid_namespace,
-    raw_stacks_path,
     read_beat,
 )
 from jp_llm.watch.process import Condition, condition_of, started
 from jp_llm.watch.record import Record
-from jp_llm.watch.stacks import Stack, parse
 from jp_llm.watch.verdict import Kind, Seen, Verdict, trouble, verdict
 
 LOOK_SECONDS = 1.0
@@ -42,8 +40,6 @@ LAST_LOOK_SECONDS = 0.1
 FAR_PATIENCE = 1.5
 """A watcher that does not see all processes waits so much longer for a late one: the watcher of process 0, which sees
 all, speaks first."""
-DUMP_SECONDS = 3.0
-"""For a process to write its stacks."""
 
 
 class Watcher:
@@ -53,15 +49,24 @@ class Watcher:
         rank: of the process that started it, the first of the node.
         size: processes of the run.
         local_size: processes of this node.
+        before: `Beat.time` of the heartbeats that were there when this start of the run began, by rank.
     """
 
-    def __init__(self, folder: RunFolder, settings: WatchdogConfig, *, rank: int, size: int, local_size: int) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: WatchdogConfig,
+        *,
+        rank: int,
+        size: int,
+        local_size: int,
+        before: Mapping[int, float],
+    ) -> None:
         self.folder, self.settings = folder, settings
         self.rank, self.size, self.local_size = rank, size, local_size
         self.host, self.namespace = host_name(), pid_namespace()
-        before = {other: read_beat(folder, other) for other in range(size) if other != rank}
         self._record = Record(range(size), before, loyalty=settings.silence_seconds / 2)
-        self._started: dict[str, int | None] = {}
+        self._started: dict[str, int] = {}
         self._look_seconds = min(LOOK_SECONDS, settings.beat_seconds / 2)
         self._next_reading = 0.0
         self._told_of_death = False
@@ -122,7 +127,8 @@ class Watcher:
             assert each.beat is not None
             process = each.beat.process
             if process not in self._started:
-                self._started[process] = started(each.beat.pid)
+                # It may be gone already; no process starts at the first tick.
+                self._started[process] = started(each.beat.pid) or 0
             self._record.condition(each.rank, self._condition(each))
         left = [each for each in self._here(self._record.seen()) if each.is_left]
         # All of a node are stopped by a person or a scheduler, who will let them go on.
@@ -178,8 +184,10 @@ class Watcher:
         if not processes:
             return None
         found = self.folder.stacks / processes[0]
-        found.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError), (found / ALARM).open("x") as file:
+        with suppress(OSError):
+            found.mkdir(parents=True, exist_ok=True)
+        # Somebody was faster, or the disk is full.
+        with suppress(OSError), (found / ALARM).open("x") as file:
             json.dump({"host": self.host, "time": time.time(), "processes": processes}, file)
             return found
         return None
@@ -187,14 +195,21 @@ class Watcher:
     def _end(self, alarm: Path, found: Mapping[int, Kind] | None) -> None:
         """Have the stacks written, say what is wrong if this watcher found it, and end every process of this node."""
         seen = self._record.seen()
-        grace = self.settings.grace_seconds
-        self._dump(alarm, self._here(seen))
+        # What was written is read at the next heartbeat.
+        grace = self.settings.grace_seconds + self.settings.beat_seconds
+        alive = {each.rank for each in self._alive(seen)}
+        for each in self._here(seen):
+            if each.rank in alive:
+                ask(each)
+        collect(self.folder, alarm, self._here(seen))
         if found is not None:
             expected = [each for each in seen if each.beat is not None]
             _wait(lambda: all(stacks_path(alarm, each.rank).exists() for each in expected), grace + DUMP_SECONDS)
             # A process that was let go on to write its stacks has told where it is, too.
             seen = [replace(each, beat=_newer(each, read_beat(self.folder, each.rank))) for each in seen]
-            self._pronounce(alarm, seen, verdict(seen, found, _stacks(alarm, seen)))
+            self._pronounce(
+                alarm, seen, verdict(seen, found, read_stacks(alarm, [each.rank for each in seen]), self.settings)
+            )
         else:
             _wait((alarm / VERDICT).exists, 3 * grace)
         _wait(lambda: not self._alive(seen), grace)
@@ -206,46 +221,39 @@ class Watcher:
             # Again: what process 0 wrote on its way out is not the cause.
             _wait(lambda: not self._alive(seen), grace)
             with suppress(OSError, ValueError, KeyError):
-                self._write_status(read_json(alarm / VERDICT)["words"], seen)
+                whole = read_json(alarm / VERDICT)
+                self._write_status(whole["code"], whole["words"], seen)
 
     def _alive(self, seen: list[Seen]) -> list[Seen]:
         return [each for each in self._here(seen) if self._condition(each) in ("running", "stopped")]
 
-    def _dump(self, alarm: Path, here: list[Seen]) -> None:
-        for each in here:
-            assert each.beat is not None
-            with suppress(ProcessLookupError, PermissionError):
-                if self._alive([each]):
-                    os.kill(each.beat.pid, DUMP_SIGNAL)
-                    # A stopped process writes as soon as it goes on. It is ended a moment later.
-                    if each.condition == "stopped":
-                        os.kill(each.beat.pid, signal.SIGCONT)
-        deadline = time.monotonic() + DUMP_SECONDS
-        for each in here:
-            text = _settled(raw_stacks_path(self.folder, each.rank), deadline)
-            # A reader finds the whole file or none.
-            target = stacks_path(alarm, each.rank)
-            target.with_suffix(".tmp").write_text(_head(each, text) + text)
-            target.with_suffix(".tmp").replace(target)
-
     def _pronounce(self, alarm: Path, seen: list[Seen], found: Verdict) -> None:
         culprits = [_described(each) for each in found.culprits]
         stacks = str(alarm.relative_to(self.folder.path))
-        self._event("hang", kind=found.kind, culprits=culprits, words=found.words, stacks=stacks)
-        self._write_status(list(found.words), seen)
-        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {int(ExitCode.HUNG)}")
-        whole = {"kind": found.kind, "words": found.words, "culprits": culprits, "all": [_described(e) for e in seen]}
-        write_json(alarm / VERDICT, whole)
+        code = _code_of(found)
+        self._event("hang", kind=found.kind, code=code, culprits=culprits, words=found.words, stacks=stacks)
+        self._write_status(code, list(found.words), seen)
+        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
+        whole = {
+            "kind": found.kind,
+            "code": code,
+            "words": found.words,
+            "culprits": culprits,
+            "all": [_described(e) for e in seen],
+        }
+        # On a full disk nobody leaves by himself.
+        with suppress(OSError):
+            write_json(alarm / VERDICT, whole)
 
     def _event(self, event: str, **details: Any) -> None:
         with suppress(OSError):
             append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})
 
-    def _write_status(self, words: list[str], seen: list[Seen]) -> None:
+    def _write_status(self, code: int, words: list[str], seen: list[Seen]) -> None:
         main = seen[0].beat
         status = {
             "state": "failed",
-            "code": int(ExitCode.HUNG),
+            "code": code,
             "step": max(each.beat.step for each in seen if each.beat is not None),
             "reason": "; ".join(words),
             "host": main.host if main else self.host,
@@ -256,54 +264,17 @@ class Watcher:
             write_json(self.folder.status, status)
 
 
-def stacks_path(alarm: Path, rank: int) -> Path:
-    """The stacks of one process in the folder of an alarm."""
-    return alarm / f"rank_{rank:05d}.txt"
-
-
-def _stacks(alarm: Path, seen: list[Seen]) -> dict[int, Stack]:
-    found = {}
-    for each in seen:
-        with suppress(OSError):
-            if stack := parse(stacks_path(alarm, each.rank).read_text(errors="replace")):
-                found[each.rank] = stack
-    return found
-
-
 def _newer(each: Seen, beat: Beat | None) -> Beat | None:
     old = each.beat
     return beat if old and beat and beat.process == old.process and beat.state == "running" else old
 
 
-def _settled(path: Path, deadline: float) -> str:
-    """What a process wrote, once it writes no more."""
-    before = None
-    while True:
-        try:
-            text = path.read_text(errors="replace")
-        except OSError:
-            text = ""
-        if (text == before and text.count("\n") > 1) or time.monotonic() > deadline:
-            return text
-        before = text
-        time.sleep(0.1)
-
-
-def _head(each: Seen, text: str) -> str:
-    assert each.beat is not None
-    lines = [
-        f"rank {each.rank} on host {each.beat.host}, pid {each.beat.pid}, in {each.beat.phase} of step "
-        f"{each.beat.step} for {each.lasting:.0f} s, last heartbeat {each.silent:.0f} s ago"
-    ]
-    if each.condition == "stopped":
-        lines.append(
-            f"it was stopped by a signal (SIGSTOP) for {each.unchanged:.0f} s, and was let go on to write this"
-        )
-    elif each.condition == "gone":
-        lines.append("it is gone: there is nothing to see")
-    if text.count("\n") <= 1:
-        lines.append("it wrote no stacks")
-    return "\n".join(lines) + "\n\n"
+def _code_of(found: Verdict) -> int:
+    """How the run ended: a process that knew better why, and was waited for, has the last word."""
+    for each in found.culprits:
+        if each.failed and each.beat is not None and each.beat.code not in (None, ExitCode.UNEXPECTED):
+            return each.beat.code
+    return int(ExitCode.HUNG)
 
 
 def _described(each: Seen) -> dict[str, Any]:
@@ -335,10 +306,10 @@ def _say(*lines: str) -> None:
 
 
 def main() -> None:
-    """Watch as the JSON of the first argument says."""
+    """Watch as one line of JSON on standard input says, whose end is the end of the process that wrote it."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(ignored, signal.SIG_IGN)
-    order = json.loads(sys.argv[1])
+    order = json.loads(sys.stdin.readline())
     settings = WatchdogConfig.model_validate(order["settings"])
     Watcher(
         RunFolder(Path(order["run_dir"])),
@@ -346,6 +317,7 @@ def main() -> None:
         rank=order["rank"],
         size=order["size"],
         local_size=order["local_size"],
+        before={int(rank): when for rank, when in order["before"].items()},
     ).run()
 
 

@@ -30,10 +30,12 @@ def sleep_outside_collectives(seconds: str = "10000", **_: Any) -> None:
     time.sleep(float(seconds))
 
 
-def hold_interpreter(seconds: str = "10000", **_: Any) -> None:
+def hold_interpreter(**_: Any) -> None:
     """In one call of a library that keeps the lock of the interpreter: no other thread of the process runs."""
-    # PyDLL, unlike CDLL, does not release it.
-    ctypes.PyDLL(None).sleep(int(seconds))
+    # PyDLL, unlike CDLL, does not release it. Nothing but SIGKILL ends the wait for a lock that one holds oneself.
+    lock = ctypes.create_string_buffer(64)
+    ctypes.PyDLL(None).pthread_mutex_lock(lock)
+    ctypes.PyDLL(None).pthread_mutex_lock(lock)
 
 
 def be_slow(seconds: str = "0.05", part: str = "host", **_: Any) -> None:

@@ -1,7 +1,8 @@
 """One process of a run that is watched, without torch: RANK=1 WORLD_SIZE=2 ... python tests/helpers/watched.py
 
 Takes a step of 10 ms after another, like training in step with all others: it waits until every process has finished
-the step before, of which each leaves a note in the run folder. What goes wrong, and when, stands in the arguments (JSON).
+the step before, of which each leaves a note in `run_dir`/notes (0 to begin with). What goes wrong, and when, says the
+argument (JSON).
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from jp_llm.watch.heartbeat import Pulse
 
 def wait_for_others(notes: Path, step: int, size: int) -> None:
     for rank in range(size):
-        while int((notes / str(rank)).read_text() or -1) < step:
+        while int((notes / str(rank)).read_text()) < step:
             time.sleep(0.002)
 
 
@@ -43,13 +44,15 @@ def work(order: dict[str, Any], pulse: Pulse, notes: Path) -> int:
             if kind == "sleep":
                 time.sleep(1000)
             elif kind == "hold":
-                ctypes.PyDLL(None).sleep(1000)
+                lock = ctypes.create_string_buffer(64)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)
+                ctypes.PyDLL(None).pthread_mutex_lock(lock)  # for ever, with the interpreter in its hands
             elif kind == "fail":
                 raise RuntimeError("a fault of the test")
             elif kind == "exit":
                 os._exit(7)
             elif kind == "save":
-                pulse.at("save", step)
+                pulse.at("save", step - 1)
                 time.sleep(fault["seconds"])
             elif kind == "linger":
                 pulse.close()
@@ -65,10 +68,6 @@ def main() -> int:
     folder = RunFolder(Path(order["run_dir"]))
     world = world_from(os.environ)
     notes = folder.path / "notes"
-    notes.mkdir(parents=True, exist_ok=True)
-    for rank in range(world.size):
-        if not (notes / str(rank)).exists():
-            note(notes, rank, 0)
     with Pulse(folder, world, WatchdogConfig.model_validate(order["settings"])) as pulse:
         code = work(order, pulse, notes)
         pulse.close(code)

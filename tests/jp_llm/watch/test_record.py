@@ -15,8 +15,8 @@ def later(beat: Beat = BEAT, **changes: object) -> Beat:
     return replace(beat, time=beat.time + 1, **changes)  # type: ignore[arg-type]
 
 
-def record(before: Beat | None = None) -> Record:
-    return Record([0], {0: before}, loyalty=LOYALTY)
+def record(before: dict[int, float] | None = None) -> Record:
+    return Record([0], before or {}, loyalty=LOYALTY)
 
 
 def durations(of: Record) -> tuple[float, float]:
@@ -53,7 +53,7 @@ def test_a_change_of_position_begins_anew(change: dict[str, object]) -> None:
 
 
 def test_what_an_earlier_start_left_is_not_seen() -> None:
-    one = record(before=BEAT)
+    one = record(before={0: BEAT.time})
     one.beat(0, BEAT)
     assert one.seen()[0].beat is None
     one.beat(0, later(process="second"))

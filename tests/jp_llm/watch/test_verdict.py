@@ -74,8 +74,18 @@ def seen(rank: int = 0, **changes: Any) -> Seen:
     ],
 )
 def test_one_process_among_healthy_ones(changes: dict[str, Any], kind: str | None) -> None:
-    found = trouble([seen(0), seen(1, **changes), seen(2)], SETTINGS)
+    others = {"phase": changes["phase"], "step": 20} if "phase" in changes else {}
+    found = trouble([seen(0, **others), seen(1, **changes), seen(2, **others)], SETTINGS)
     assert found == ({} if kind is None else {1: kind})
+
+
+def test_who_waits_for_one_that_saves_is_not_late() -> None:
+    waiting = [seen(0, lasting=601), seen(1, lasting=601)]
+    assert trouble([*waiting, seen(2, step=19, phase="save", lasting=650)], SETTINGS) == {}
+    assert trouble([*waiting, seen(2, step=19, phase="save", lasting=3601)], SETTINGS) == {2: "late"}
+    assert trouble([*waiting, seen(2, beat=None, silent=700, condition="remote")], SETTINGS) == {}
+    # It is not waited for.
+    assert trouble([*waiting, seen(2, step=19, state="ended", code=0)], SETTINGS) == {0: "late", 1: "late"}
 
 
 def test_nobody_is_missed_where_nobody_is_left() -> None:
@@ -90,7 +100,7 @@ def test_a_watcher_of_some_processes_leaves_the_first_word_to_the_one_of_all() -
 
 
 def named(processes: list[Seen], stacks: dict[int, Stack] | None = None) -> tuple[str, list[int]]:
-    found = verdict(processes, trouble(processes, SETTINGS), stacks or {})
+    found = verdict(processes, trouble(processes, SETTINGS), stacks or {}, SETTINGS)
     return found.kind, [each.rank for each in found.culprits]
 
 
@@ -104,11 +114,15 @@ LATE = [seen(rank, lasting=601) for rank in range(4)]
         ([LATE[0], seen(1, silent=61, lasting=700), *LATE[2:]], {}, ("silent", [1])),
         ([seen(0, silent=61), seen(1, condition="stopped", unchanged=61)], {}, ("stopped", [1])),
         ([seen(0, condition="stopped", unchanged=61), seen(1, condition="gone", unchanged=11)], {}, ("died", [1])),
+        # The same where it has not lasted long enough to be trouble by itself.
+        ([*LATE[:3], seen(3, condition="stopped", unchanged=5)], {}, ("stopped", [3])),
+        ([*LATE[:3], seen(3, condition="gone", unchanged=5)], {}, ("died", [3])),
+        ([*LATE[:3], seen(3, state="ended", code=1, lasting=5)], {}, ("failed", [3])),
+        ([*LATE[:3], seen(3, silent=31)], {}, ("silent", [3])),
         # Who is behind in step, then in phase.
         ([*LATE[:3], seen(3, lasting=700, step=19)], {}, ("late", [3])),
         ([*LATE[:3], seen(3, lasting=700, phase="data")], {}, ("late", [3])),
         ([seen(0, phase="save", lasting=5), seen(1, lasting=601), seen(2, phase="save", lasting=5)], {}, ("late", [1])),
-        ([seen(0, lasting=601), seen(1, lasting=5, step=19)], {}, ("late", [1])),
         # Nobody is: who is not in the collective.
         (LATE, {0: WAITING, 1: WAITING, 2: WORKING, 3: WAITING}, ("late", [2])),
         (LATE[:2], {0: WORKING, 1: WAITING}, ("late", [0])),
@@ -131,7 +145,7 @@ def test_who_is_to_blame(processes: list[Seen], stacks: dict[int, Stack], expect
 
 def test_words_name_rank_host_process_step_phase_and_place() -> None:
     processes = [*LATE[:3], seen(3, lasting=700, step=19, phase="data")]
-    words = verdict(processes, trouble(processes, SETTINGS), {3: WORKING}).words
+    words = verdict(processes, trouble(processes, SETTINGS), {3: WORKING}, SETTINGS).words
     assert words == (
         "rank 3 on host gpu1 (pid 103) is in data of step 19 for 700 s",
         "the others are further and wait",
@@ -141,13 +155,13 @@ def test_words_name_rank_host_process_step_phase_and_place() -> None:
 
 def test_many_culprits_are_counted() -> None:
     processes = [seen(rank, silent=61) for rank in range(12)] + [seen(12)]
-    words = verdict(processes, trouble(processes, SETTINGS), {}).words
+    words = verdict(processes, trouble(processes, SETTINGS), {}, SETTINGS).words
     assert len(words) == 9
     assert words[-1] == "and 4 more"
 
 
 def test_all_processes_alike() -> None:
-    words = verdict(LATE, trouble(LATE, SETTINGS), {}).words
+    words = verdict(LATE, trouble(LATE, SETTINGS), {}, SETTINGS).words
     assert words == (
         "all 4 processes, the first of them: rank 0 on host gpu0 (pid 100) is in step of step 20 for 601 s",
     )

@@ -1,0 +1,84 @@
+"""Has the processes of a node write their stacks, and collects them in the folder of an alarm."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.heartbeat import DUMP_SIGNAL, raw_stacks_path
+from jp_llm.watch.stacks import Stack, parse
+from jp_llm.watch.verdict import Seen
+
+DUMP_SECONDS = 3.0
+"""For the processes of a node to write their stacks."""
+
+
+def stacks_path(alarm: Path, rank: int) -> Path:
+    """The stacks of one process in the folder of an alarm."""
+    return alarm / f"rank_{rank:05d}.txt"
+
+
+def ask(each: Seen) -> None:
+    """Tell a process of this node to write its stacks."""
+    assert each.beat is not None
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(each.beat.pid, DUMP_SIGNAL)
+        # A stopped process writes as soon as it goes on. It is ended a moment later.
+        if each.condition == "stopped":
+            os.kill(each.beat.pid, signal.SIGCONT)
+
+
+def collect(folder: RunFolder, alarm: Path, here: Sequence[Seen]) -> None:
+    """Wait until each of them has written, at most `DUMP_SECONDS`, and put it where a person finds it, with a head."""
+    deadline = time.monotonic() + DUMP_SECONDS
+    for each in here:
+        text = _settled(raw_stacks_path(folder, each.rank), deadline)
+        # A reader finds the whole file or none.
+        target = stacks_path(alarm, each.rank)
+        with suppress(OSError):
+            target.with_suffix(".tmp").write_text(_head(each, text) + text)
+            target.with_suffix(".tmp").replace(target)
+
+
+def read_stacks(alarm: Path, ranks: Iterable[int]) -> dict[int, Stack]:
+    """Stacks that were collected, by rank."""
+    found = {}
+    for rank in ranks:
+        with suppress(OSError):
+            if stack := parse(stacks_path(alarm, rank).read_text(errors="replace")):
+                found[rank] = stack
+    return found
+
+
+def _settled(path: Path, deadline: float) -> str:
+    """What a process wrote, once it writes no more."""
+    before = None
+    while True:
+        try:
+            text = path.read_text(errors="replace")
+        except OSError:
+            text = ""
+        if (text == before and text.count("\n") > 1) or time.monotonic() > deadline:
+            return text
+        before = text
+        time.sleep(0.1)
+
+
+def _head(each: Seen, text: str) -> str:
+    assert each.beat is not None
+    lines = [
+        f"rank {each.rank} on host {each.beat.host}, pid {each.beat.pid}, in {each.beat.phase} of step "
+        f"{each.beat.step} for {each.lasting:.0f} s, last heartbeat {each.silent:.0f} s ago"
+    ]
+    if each.condition == "stopped":
+        lines.append(
+            f"it was stopped by a signal (SIGSTOP) for {each.unchanged:.0f} s, and was let go on to write this"
+        )
+    elif each.condition == "gone":
+        lines.append("it is gone: there is nothing to see")
+    if text.count("\n") <= 1:
+        lines.append("it wrote no stacks")
+    return "\n".join(lines) + "\n\n"
