@@ -139,6 +139,7 @@ def test_help_names_groups_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_process_reports_for_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert run("train", RunConfig, lambda _: None, ["sead=1"]) == 2
     assert capsys.readouterr().err == ""
