@@ -135,7 +135,7 @@ def build(
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
     if world.is_main and state.step < config.train.num_steps:
-        with atomic_writer(preflight.run_dir / "config.resolved.yaml") as file:
+        with atomic_writer(folder.resolved_config) as file:
             file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
         if config.cluster is not None:
             write_json(folder.plan, expected(config, world.size))
@@ -195,7 +195,9 @@ def pick_device(wanted: str, world: World) -> torch.device:
         raise UserError(
             f"train.device: process {world.rank} is number {index} of its machine, {socket.gethostname()}, where it "
             f"finds {gpus} GPUs (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); start "
-            "as many processes as there are GPUs, or set train.device=cpu"
+            "as many processes as there are GPUs, or set train.device=cpu",
+            # A GPU that fell off looks the same: a supervisor tries again, and leaves the machine out in the end.
+            code=ExitCode.UNEXPECTED,
         )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)

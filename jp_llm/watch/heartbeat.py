@@ -10,17 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
-from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
 from jp_llm.runtime.files import atomic_writer, read_json
 from jp_llm.runtime.run_folder import RunFolder
 
@@ -81,9 +81,15 @@ def alarm_of(folder: RunFolder, processes: Collection[str]) -> Path | None:
         for found in folder.stacks.iterdir():
             # Half a file is one that is being written: the next look will find it whole.
             with suppress(OSError, ValueError, LookupError, TypeError):
-                if not set(processes).isdisjoint(read_json(found / ALARM)["processes"]):
+                if not _concerned(found).isdisjoint(processes):
                     return found
     return None
+
+
+@cache
+def _concerned(alarm: Path) -> frozenset[str]:
+    # Written once; those of earlier nights need not be read again at every heartbeat.
+    return frozenset(read_json(alarm / ALARM)["processes"])
 
 
 def host_name() -> str:
@@ -138,8 +144,7 @@ class Pulse:
         if error is None:
             self.close()
         else:
-            code = error.code if isinstance(error, UserError) else ExitCode.UNEXPECTED
-            self.close(code, traceback.format_exception_only(error)[-1].strip())
+            self.close(code_of(error), reason_of(error))
 
     def at(self, phase: str, step: int) -> None:
         """From now on this process is in `phase` (start, data, step, evaluate, sample, save) of `step`."""

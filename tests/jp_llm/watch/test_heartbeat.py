@@ -62,7 +62,7 @@ def test_the_file_has_the_documented_fields(folder: RunFolder) -> None:
     ("error", "code", "reason"),
     [
         (RuntimeError("connection\nclosed"), 1, "RuntimeError: connection\nclosed"),
-        (UserError("no", code=ExitCode.CONFIG_REFUSED), 2, "jp_llm.runtime.errors.UserError: no"),
+        (UserError("no", "twice", code=ExitCode.CONFIG_REFUSED), 2, "no\ntwice"),
     ],
 )
 def test_an_error_is_the_last_word(folder: RunFolder, error: Exception, code: int, reason: str) -> None:
