@@ -22,7 +22,6 @@ from jp_llm.plan.expectation import expected
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer, write_json
-from jp_llm.runtime.lock import locked
 from jp_llm.runtime.master import complete_environment
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.control import Control, Orders, Signals
@@ -40,15 +39,13 @@ from jp_llm.train.summary import format_rows, summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
-PATIENCE_SECONDS = 30.0
-"""For the process of an earlier start that is about to end and still holds the run folder."""
-
 
 def run(preflight: Preflight, pulse: Pulse | None = None, signals: Signals | None = None) -> ExitCode:
-    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order."""
+    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order.
+
+    Process 0 holds the run folder (`jp_llm.train.status.held`).
+    """
     with ExitStack() as stack:
-        if preflight.world.is_main:
-            stack.enter_context(locked(preflight.run_dir, patience_seconds=PATIENCE_SECONDS))
         complete_environment(preflight.world)
         device = pick_device(preflight.config.train.device, preflight.world)
         join(preflight, device)

@@ -23,7 +23,8 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     program.write_text(
         f"#!/bin/bash\nprintf '%s\\n' \"$@\" >> {shlex.quote(str(calls))}\n"
-        f"env | grep -E '^(SBATCH_|SLURM_|LOCAL_|RANK=|MASTER_)' | sort >> {shlex.quote(str(calls))}\necho '41;cluster'\n"
+        f"env | grep -E '^(SBATCH_|SLURM_|LOCAL_|RANK=|MASTER_)' | sort >> {shlex.quote(str(calls))}\n"
+        "echo '41;cluster'\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
