@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import TCPStore
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
 from jp_llm.config.layout import Layout
 from jp_llm.runtime.env import World
