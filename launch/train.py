@@ -1,7 +1,6 @@
 """Train: `deepspeed launch/train.py model/size=110m model/arch=llama data.path=corpora/aozora run_dir=runs/first`."""
 
 import sys
-from pathlib import Path
 
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
@@ -19,16 +18,17 @@ def train(config: RunConfig) -> ExitCode:
         return ExitCode.DONE
     from jp_llm.train.control import Signals
     from jp_llm.train.preflight import check
-    from jp_llm.train.status import say_refused
+    from jp_llm.train.status import held, say_refused
 
     # Torch takes seconds to load, and a signal in the meantime must not be lost.
     signals = Signals().listen()
     try:
         preflight = check(config)
     except UserError as error:
-        say_refused(Path(config.run_dir), error)
+        say_refused(config, error)
         raise
-    with Pulse(RunFolder(preflight.run_dir), preflight.world, config.watchdog) as pulse:
+    folder, world = RunFolder(preflight.run_dir), preflight.world
+    with held(folder, world), Pulse(folder, world, config.watchdog) as pulse:
         from jp_llm.train.build import run as run_training
 
         code = run_training(preflight, pulse, signals)

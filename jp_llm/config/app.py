@@ -7,6 +7,7 @@ exists (its answer to a misspelt key is the advice to append it): our schema jud
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jp_llm.config.build import Schema, build, fields
 from jp_llm.config.section import Section
 from jp_llm.runtime.env import rank_from
-from jp_llm.runtime.errors import ExitCode, UserError, config_error
+from jp_llm.runtime.errors import ExitCode, UserError, code_of, config_error
 from jp_llm.runtime.plugin import nearest
 from jp_llm.runtime.words import expanded, refuse_mangled
 
@@ -53,23 +54,31 @@ def run(
         tree, problems = composed(entry, words)
         return function(build(schema, tree, problems)) or ExitCode.DONE
     except UserError as error:
-        rank = rank_from(os.environ)
-        if rank == 0 or error.code != ExitCode.CONFIG_REFUSED:
-            where = "" if rank == 0 else f"process {rank}: "
-            for problem in error.problems:
-                print(f"{where}error: {problem}", file=sys.stderr)
-        else:
-            # A launcher ends all processes as soon as one has ended, and process 0 has something to say.
-            time.sleep(SECONDS_FOR_PROCESS_0)
+        _say(error.problems, is_known_to_all=error.code == ExitCode.CONFIG_REFUSED)
         return error.code
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"error: {error.filename or 'input or output'}: {error.strerror}", file=sys.stderr)
-        return ExitCode.PREFLIGHT_REFUSED
+        _say([f"{error.filename or 'input or output'}: {error.strerror}"])
+        return code_of(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _say(problems: Sequence[str], *, is_known_to_all: bool = False) -> None:
+    """Once for all processes: a launcher ends them as soon as one has ended, so process 0 speaks first. Where it knows
+    of nothing, this process is still there a little later."""
+    rank = rank_from(os.environ)
+    if rank:
+        # What is over needs no saving: whoever listened to signals must not outlive the launcher's.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(SECONDS_FOR_PROCESS_0)
+        if is_known_to_all:
+            return
+    where = f"process {rank}: " if rank else ""
+    for problem in problems:
+        print(f"{where}error: {problem}", file=sys.stderr)
 
 
 def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER) -> tuple[dict[str, Any], list[str]]:

@@ -1,5 +1,6 @@
 """The one exception that is meant for a person, and the exit codes that scripts may rely on."""
 
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -29,6 +30,39 @@ class UserError(Exception):
         super().__init__("\n".join(problems))
         self.problems = problems
         self.code = code
+
+
+PASSING = frozenset(
+    {
+        errno.EIO,
+        errno.ESTALE,
+        errno.EREMOTEIO,
+        errno.ETIMEDOUT,
+        errno.ECONNABORTED,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ENOTCONN,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+"""Numbers of errors of a disk or a network that may be back at the next start."""
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """The exit code of a process that ends with `error` before it trains."""
+    if isinstance(error, UserError):
+        return error.code
+    if isinstance(error, OSError) and error.errno is not None and error.errno not in PASSING:
+        return ExitCode.PREFLIGHT_REFUSED
+    return ExitCode.UNEXPECTED
+
+
+def reason_of(error: BaseException) -> str:
+    """`error` in words: those of a `UserError` are whole."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def config_error(problems: Iterable[str]) -> UserError:

@@ -6,27 +6,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import ExitCode, UserError, code_of
 
 LOCK_FILE = ".lock"
 _POLL_SECONDS = 0.2
 
 
 @contextmanager
-def locked(folder: Path, *, shared: bool = False, patience_seconds: float = 0.0) -> Iterator[None]:
+def locked(
+    folder: Path,
+    *,
+    shared: bool = False,
+    patience_seconds: float = 0.0,
+    busy: ExitCode = ExitCode.PREFLIGHT_REFUSED,
+) -> Iterator[None]:
     """Create `folder` if need be and hold it, alone or with others that hold it `shared`.
 
     The lock goes with the process, however it ends; `patience_seconds` waits for one that is about to end.
 
     Raises:
-        UserError: another run is working in it, or it cannot be written or locked.
+        UserError: another run is working in it (exit code `busy`), or it cannot be written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # For reading too: NFS makes a shared lock of one that only a readable file can have.
         lock = (folder / LOCK_FILE).open("a+")
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: {error.strerror}; choose another folder") from error
+        raise UserError(
+            f"{error.filename or folder}: {error.strerror}; choose another folder", code=code_of(error)
+        ) from error
     with lock:
         deadline = time.monotonic() + patience_seconds
         while True:
@@ -36,9 +44,9 @@ def locked(folder: Path, *, shared: bool = False, patience_seconds: float = 0.0)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     problem = f"{folder}: another run is working in this folder; wait for it, or stop it"
-                    raise UserError(problem) from None
+                    raise UserError(problem, code=busy) from None
             except OSError as error:
                 problem = f"{lock.name}: {error.strerror}: this disk cannot lock files; choose another"
-                raise UserError(problem) from error
+                raise UserError(problem, code=code_of(error)) from error
             time.sleep(_POLL_SECONDS)
         yield

@@ -30,8 +30,11 @@ def complete_environment(world: World) -> None:
         "MASTER_ADDR": address,
         "MASTER_PORT": port,
     }
+    # What torchrun and deepspeed have set is right. Under the others it is left over from whoever started them.
+    keep = world.launcher in ("torchrun", "deepspeed", "environment")
     for name, value in values.items():
-        os.environ.setdefault(name, str(value))
+        if not keep or name not in os.environ:
+            os.environ[name] = str(value)
 
 
 def master(world: World, environment: Mapping[str, str]) -> tuple[str, int]:

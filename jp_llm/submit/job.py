@@ -15,6 +15,7 @@ from jp_llm.supervise.hosts import bad_hosts
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _MARK_DIGITS = 6
+_CODE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,11 @@ def _size_problems(job: Job) -> Iterator[str]:
             "leave it out, the job decides it"
         )
     yield from config.layout_problems(size)
-    if config.slurm.container is not None and ("," in str(job.folder.path) or ":" in str(job.folder.path)):
-        yield f"run_dir: {job.folder.path} has a comma or colon, which lists of mounts cannot hold; rename it"
+    if config.slurm.container is not None:
+        mounted = {"run_dir": job.folder.path, "slurm.working_directory": job.working_directory, "the code": _CODE}
+        for key, path in mounted.items():
+            if "," in str(path) or ":" in str(path):
+                yield f"{key}: {path} has a comma or colon, which lists of mounts cannot hold; rename it"
 
 
 def nodes_left_out(folder: RunFolder) -> list[str]:

@@ -12,24 +12,33 @@ from jp_llm.config.slurm import OPTION_KEYS, is_one_line
 from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import atomic_writer
+from jp_llm.runtime.words import expanded
 from jp_llm.submit.job import Job, job_of
-from jp_llm.submit.script import render, venv_of
+from jp_llm.submit.script import SLURM_KEEPS, render, venv_of
 from jp_llm.supervise.evidence import done_step
 
 _LOCAL_DISKS = {"btrfs", "ext2", "ext3", "ext4", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
 _SUBMIT_SECONDS = 60.0
 _VARIABLE_OF = {"time": "TIMELIMIT", "mem": "MEM_PER_NODE", "array": "ARRAY_INX", "no-requeue": "NO_REQUEUE"}
+_OF_ANOTHER_RUN = re.compile(
+    r"RANK|WORLD_SIZE|LOCAL_(RANK|SIZE|WORLD_SIZE)|NODE_RANK|(GROUP|ROLE)_(RANK|WORLD_SIZE)|CROSS_(RANK|SIZE)"
+    r"|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+|(OMPI|MV2)_COMM_WORLD_\w+|PMI_\w+|PMIX_(RANK|NAMESPACE|SERVER_\w+)"
+    rf"|SLURM_(?!({SLURM_KEEPS})$)\w+"
+)
+"""What the launcher of the process says that submits, or the job that it is in: sbatch would hand it to the new job."""
 
 
 def run(config: RunConfig, words: Sequence[str]) -> ExitCode:
     """Submit the run, or with dry_run show what would be submitted.
 
     Args:
-        words: the command line, which the job hands to launch/train.py.
+        words: the command line, which the job hands to launch/train.py; what `@file` stands for is written out.
 
     Raises:
         UserError: the job cannot run as it is configured, or Slurm refuses it.
     """
+    # A file of words may lie elsewhere for the job, and must not change what a run that is queued again computes.
+    words = expanded(words)
     if unprintable := [word for word in words if not is_one_line(word)]:
         raise config_error(f"{word!r}: no line breaks and control characters in a job" for word in unprintable)
     job = job_of(config)
@@ -59,7 +68,9 @@ def submit(script: Path) -> str:
     # These would win over what stands in the script.
     options = (*OPTION_KEYS, "open-mode")
     names = {f"SBATCH_{_VARIABLE_OF.get(option, option.upper().replace('-', '_'))}" for option in options}
-    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in names and not _OF_ANOTHER_RUN.fullmatch(name)
+    }
     command = ["sbatch", "--parsable", str(script)]
     try:
         result = subprocess.run(
@@ -94,6 +105,11 @@ def warnings(job: Job) -> Iterator[str]:
         yield missing
     if job.slurm.time is None:
         yield "slurm.time is not given: the site decides when the job is ended, and some give it minutes"
+    if job.slurm.cpus_per_task is None:
+        yield (
+            "slurm.cpus_per_task is not given: many sites then give each process a single core, also on whole nodes; "
+            "set it to the cores of a node divided by its processes"
+        )
     if done_step(job.folder) >= job.config.train.num_steps:
         yield f"{job.folder.done} says that this run is complete; the job will end at once"
 

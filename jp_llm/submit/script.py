@@ -15,6 +15,8 @@ NCCL = {
     "TORCH_NCCL_TRACE_BUFFER_SIZE": "2000",
     "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
 }
+SLURM_KEEPS = "CONF|CLUSTERS|JWT"
+"""Endings of the variables SLURM_... that say where Slurm is; the others say what a job is."""
 _KILL_OTHERS_AFTER_SECONDS = 60
 
 _MODULES = """\
@@ -30,6 +32,7 @@ listed=$(sed 's/[.#[:space:]].*//' {bad_hosts} 2> /dev/null || true)
 bad_hosts=$(sinfo --noheader --Node --format=%N | grep -xF "$listed" | sort -u || true)
 if [ -n "$bad_hosts" ] && scontrol show hostnames "$SLURM_JOB_NODELIST" | grep -qxF "$bad_hosts"; then
     echo "job $SLURM_JOB_ID: the run is submitted again, without" $bad_hosts
+    for name in $(compgen -e | grep ^SLURM_ | grep -vxE 'SLURM_({keeps})'); do unset "$name"; done
     exec sbatch --exclude={excluded}"$(paste -sd, <<< "$bad_hosts")" {script}
 fi"""
 
@@ -51,7 +54,7 @@ def render(job: Job, words: Sequence[str]) -> str:
     if job.slurm.array is None:
         excluded = f"{job.slurm.exclude}," if job.slurm.exclude else ""
         bad_hosts, script = shlex.quote(str(job.folder.bad_hosts)), shlex.quote(str(job.script))
-        lines += ["", _ELSEWHERE.format(bad_hosts=bad_hosts, excluded=excluded, script=script)]
+        lines += ["", _ELSEWHERE.format(bad_hosts=bad_hosts, excluded=excluded, script=script, keeps=SLURM_KEEPS)]
     lines += ["", *_environment(job), "", f"exec {_command(job, words)}"]
     return "\n".join(lines) + "\n"
 
@@ -84,6 +87,8 @@ def _command(job: Job, words: Sequence[str]) -> str:
     if slurm.cpus_per_task is not None:
         srun.append(f"--cpus-per-task={slurm.cpus_per_task}")
     train = [python, str(DOORS / "train.py")]
+    # An image may bring a jp_llm of its own.
+    train_inside = ["env", f"PYTHONPATH={DOORS.parent}", "python", train[1]]
     if slurm.container == "pyxis":
         mounts = ",".join(mount if ":" in mount else f"{mount}:{mount}" for mount in _mounts(job))
         srun += [
@@ -91,12 +96,12 @@ def _command(job: Job, words: Sequence[str]) -> str:
             f"--container-mounts={mounts}",
             f"--container-workdir={job.working_directory}",
         ]
-        train[0] = "python"
+        train = train_inside
     elif slurm.container == "apptainer":
         nv = ["--nv"] if job.with_gpus else []
         binds = [word for mount in _mounts(job) for word in ("--bind", mount)]
         inside = ["apptainer", "exec", *nv, *binds, "--pwd", str(job.working_directory), str(slurm.container_image)]
-        train = [*inside, "python", train[1]]
+        train = [*inside, *train_inside]
     parts = [[python, str(DOORS / "supervise.py")], srun, train, *([word] for word in words)]
     return " \\\n    ".join(shlex.join(part) for part in parts if part)
 

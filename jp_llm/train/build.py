@@ -23,7 +23,6 @@ from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer, write_json
-from jp_llm.runtime.lock import locked
 from jp_llm.runtime.master import complete_environment
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.control import Control, Orders, Signals
@@ -41,15 +40,13 @@ from jp_llm.train.summary import format_rows, summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
 
-PATIENCE_SECONDS = 30.0
-"""For the process of an earlier start that is about to end and still holds the run folder."""
-
 
 def run(preflight: Preflight, pulse: Pulse | None = None, signals: Signals | None = None) -> ExitCode:
-    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order."""
+    """Train, from the beginning or from the newest checkpoint of the run folder, to the last step or to an order.
+
+    Process 0 holds the run folder (`jp_llm.train.status.held`).
+    """
     with ExitStack() as stack:
-        if preflight.world.is_main:
-            stack.enter_context(locked(preflight.run_dir, patience_seconds=PATIENCE_SECONDS))
         complete_environment(preflight.world)
         device = pick_device(preflight.config.train.device, preflight.world)
         join(preflight, device)
@@ -136,7 +133,7 @@ def build(
     # Only now: a run that is refused must not touch the records of the one that is there.
     resolved = config.model_dump(mode="json")
     if world.is_main and state.step < config.train.num_steps:
-        with atomic_writer(preflight.run_dir / "config.resolved.yaml") as file:
+        with atomic_writer(folder.resolved_config) as file:
             file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
         if config.cluster is not None:
             write_json(folder.plan, expected(config, world.size))
@@ -198,7 +195,9 @@ def pick_device(wanted: str, world: World) -> torch.device:
         raise UserError(
             f"train.device: process {world.rank} is number {index} of its machine, {socket.gethostname()}, where it "
             f"finds {gpus} GPUs (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}); start "
-            "as many processes as there are GPUs, or set train.device=cpu"
+            "as many processes as there are GPUs, or set train.device=cpu",
+            # A GPU that fell off looks the same: a supervisor tries again, and leaves the machine out in the end.
+            code=ExitCode.UNEXPECTED,
         )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)

@@ -11,8 +11,11 @@ from jp_llm.runtime.env import World
 from jp_llm.runtime.run_folder import RunFolder
 
 STOP_SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
-_SAME_SIGNAL_SECONDS = 2.0
-"""Schedulers, launchers and terminals may each deliver one and the same order to a process."""
+_SAME_SIGNAL_SECONDS = 10.0
+"""Schedulers, launchers and terminals may each deliver one and the same order to a process, on a loaded machine seconds
+apart."""
+_OTHER_SIGNAL_SECONDS = 2.0
+"""Two numbers so close are one order, too: some launchers turn INT into TERM."""
 _LOOK_SECONDS = 1.0
 
 
@@ -48,7 +51,7 @@ class Signals:
         now = time.monotonic()
         if self.received is None:
             self.received, self._at = number, now
-        elif now - self._at >= _SAME_SIGNAL_SECONDS:
+        elif now - self._at >= (_SAME_SIGNAL_SECONDS if number == self.received else _OTHER_SIGNAL_SECONDS):
             os._exit(128 + number)
 
 

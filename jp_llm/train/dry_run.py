@@ -5,7 +5,7 @@ import sys
 
 from jp_llm.config.run import RunConfig
 from jp_llm.plan.shortage import shortage
-from jp_llm.runtime.env import world_from
+from jp_llm.runtime.env import rank_from
 from jp_llm.runtime.errors import config_error
 from jp_llm.train.preflight import check, planned_world, world_problems
 from jp_llm.train.summary import format_rows, summary, summary_rows
@@ -14,9 +14,9 @@ from jp_llm.train.summary import format_rows, summary, summary_rows
 def run(config: RunConfig) -> None:
     """Print `describe` once, however many processes the launcher started."""
     text = describe(config)
-    if world_from(os.environ).is_main:
+    if rank_from(os.environ) == 0:
         print(text)
-        if missing := shortage(config, planned_world(config, world_from(os.environ)).size):
+        if missing := shortage(config, planned_world(config).size):
             print(f"warning: {missing}", file=sys.stderr)
 
 
@@ -30,7 +30,7 @@ def describe(config: RunConfig) -> str:
         preflight = check(config)
         config, layout, head = preflight.config, preflight.layout, summary(preflight)
     else:
-        world = planned_world(config, world_from(os.environ))
+        world = planned_world(config)
         problems = world_problems(config, world)
         if problems:
             raise config_error(problems)

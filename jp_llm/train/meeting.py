@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
 from jp_llm.config.layout import Layout
 from jp_llm.runtime.env import World
-from jp_llm.runtime.errors import UserError, config_error
+from jp_llm.runtime.errors import ExitCode, UserError
 
 PATIENCE = timedelta(minutes=15)
 """From the first process to the last; machines load torch at very different speeds from a shared disk."""
+
+_LONGER = timedelta(minutes=1)
 
 _meetings = count()
 
@@ -63,34 +64,78 @@ def meet(own: Member, world: World, layout: Layout) -> tuple[list[Member], Store
         All members in the order of ranks, and the store they met at, which must live until the process group is made.
 
     Raises:
-        UserError: not all came; or they are about to do different things, by name. The same on every process.
+        UserError: not all came, which may be otherwise at the next start (exit code 1); or they are about to do
+            different things, by name (2). As far as process 0 lives, the same on every process.
     """
-    try:
-        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(_absent(world, error)) from None
+    store = _store(world)
     prefix = f"jp_llm/{next(_meetings)}"
-    store.set(f"{prefix}/{own.rank}", json.dumps(asdict(own)))
     try:
+        store.set(f"{prefix}/{own.rank}", json.dumps(asdict(own)))
+        # Only process 0 needs all of them.
+        members, absent = [own], []
         if world.is_main:
-            members = [Member(**json.loads(store.get(f"{prefix}/{rank}"))) for rank in range(world.size)]
-            store.set(f"{prefix}/verdict", json.dumps(disagreements(members, layout)))
-        else:
-            # Only process 0 needs all of them.
-            members = [own]
-        problems = json.loads(store.get(f"{prefix}/verdict"))
+            if absent := _wait_for([f"{prefix}/{rank}" for rank in range(world.size)], store):
+                verdict = {"code": ExitCode.UNEXPECTED, "problems": [_too_late(absent, world)]}
+            else:
+                members = [Member(**json.loads(store.get(f"{prefix}/{rank}"))) for rank in range(world.size)]
+                verdict = {"code": ExitCode.CONFIG_REFUSED, "problems": disagreements(members, layout)}
+            store.set(f"{prefix}/verdict", json.dumps(verdict))
+        verdict = json.loads(store.get(f"{prefix}/verdict"))
         # Process 0 may hold the store, and must not take it away before all have read.
         store.add(f"{prefix}/read", 1)
         deadline = time.monotonic() + 30
-        while problems and world.is_main and time.monotonic() < deadline:
-            if store.add(f"{prefix}/read", 0) == world.size:
+        while verdict["problems"] and world.is_main and time.monotonic() < deadline:
+            if store.add(f"{prefix}/read", 0) >= world.size - len(absent):
                 break
             time.sleep(0.05)
     except RuntimeError as error:
-        raise UserError(_absent(world, error)) from None
-    if problems:
-        raise config_error(problems)
+        raise _unexpected(
+            f"process 0, which holds the meeting at {_address()}, has left or cannot be reached any more: "
+            f"{_first_line(error)}; look for the first error of process 0"
+        ) from None
+    if verdict["problems"]:
+        raise UserError(*verdict["problems"], code=ExitCode(verdict["code"]))
     return members, store
+
+
+def _store(world: World) -> Store:
+    """Where the processes leave word for each other: held by process 0, or by torchrun. As torch itself makes it (in
+    torch.distributed.rendezvous), but process 0 does not wait in it, so that it can say who is absent."""
+    of_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    holds = world.is_main and not of_torchrun
+    try:
+        return TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            world.size,
+            is_master=holds,
+            # The others begin to wait when they have reached process 0, which waits for the last one.
+            timeout=PATIENCE if holds else PATIENCE + _LONGER,
+            wait_for_workers=False,
+            multi_tenant=not of_torchrun,
+        )
+    except (RuntimeError, ValueError) as error:
+        if holds:
+            problem = f"process 0 cannot listen at {_address()}"
+        else:
+            problem = f"process {world.rank} did not reach process 0 at {_address()} within {_minutes()}"
+        raise _unexpected(
+            f"{problem} ({_first_line(error)}); MASTER_ADDR must be an address of the machine of process 0 that the "
+            "others reach, MASTER_PORT free there"
+        ) from None
+
+
+def _wait_for(keys: list[str], store: Store) -> list[int]:
+    """Positions of the keys that are not there when patience ends."""
+    missing, deadline = list(range(len(keys))), time.monotonic() + PATIENCE.total_seconds()
+    while missing:
+        if store.check([keys[missing[0]]]):
+            missing.pop(0)
+        elif time.monotonic() < deadline:
+            time.sleep(0.05)
+        else:
+            return [position for position in missing if not store.check([keys[position]])]
+    return []
 
 
 def disagreements(members: Sequence[Member], layout: Layout) -> list[str]:
@@ -189,14 +234,27 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _absent(world: World, error: Exception) -> str:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+def _too_late(absent: list[int], world: World) -> str:
     return (
-        f"the {world.size} processes did not all come together at {address} within {PATIENCE.total_seconds() / 60:.0f} "
-        f"minutes, or process 0 cannot listen there ({reason[:300]}); MASTER_ADDR must be an address of the machine of "
-        "process 0 that the others reach, MASTER_PORT free there, and every machine must have started its processes"
+        f"{_ranges(absent)} of {world.size} did not come to {_address()} within {_minutes()}: their machines did not "
+        "start them, they ended at once, or they cannot reach that address; look at their output"
     )
+
+
+def _unexpected(problem: str) -> UserError:
+    return UserError(problem, code=ExitCode.UNEXPECTED)
+
+
+def _address() -> str:
+    return f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+
+
+def _minutes() -> str:
+    return _counted(round(PATIENCE.total_seconds() / 60), "minute", "minutes")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
 
 
 def _counted(number: int, one: str, many: str) -> str:

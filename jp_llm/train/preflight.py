@@ -59,7 +59,7 @@ def check(config: RunConfig) -> Preflight:
     Raises:
         UserError: every problem that was found, in one error; exit code 2 if all of them lie in the configuration.
     """
-    world = planned_world(config, world_from(os.environ))
+    world = planned_world(config)
     found: list[str] = []
     preflight = _with_data(config, world, found)
     # The vocabulary, which tensor parallelism divides, is known only now.
@@ -69,8 +69,15 @@ def check(config: RunConfig) -> Preflight:
     return preflight
 
 
-def planned_world(config: RunConfig, world: World) -> World:
+def planned_world(config: RunConfig) -> World:
     """The processes of the launcher, or those that a dry run is told to describe."""
+    try:
+        world = world_from(os.environ)
+    except UserError:
+        # One process inside an allocation for many may describe a run: it trains nothing.
+        if not config.dry_run:
+            raise
+        world = World()
     planned = config.parallel.world_size if config.dry_run else None
     return world if planned is None else replace(world, size=planned, local_size=None)
 

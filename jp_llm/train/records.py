@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from jp_llm.runtime import plugin
 from jp_llm.runtime.env import World
 from jp_llm.runtime.files import append_json_line
+from jp_llm.runtime.run_folder import RunFolder
 
 
 class Logger(Protocol):
@@ -46,7 +47,7 @@ class Events:
     """`events.jsonl`: what happened to a run, written by the main process."""
 
     def __init__(self, run_dir: Path, world: World) -> None:
-        self.path = run_dir / "events.jsonl"
+        self.path = RunFolder(run_dir).events
         self.is_main = world.is_main
 
     def write(self, event: str, **details: Any) -> None:

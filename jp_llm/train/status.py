@@ -3,17 +3,21 @@
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from jp_llm.runtime.env import World
-from jp_llm.runtime.errors import ExitCode, UserError
-from jp_llm.runtime.files import write_json
+from jp_llm.config.run import RunConfig
+from jp_llm.runtime.env import World, world_from
+from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
+from jp_llm.runtime.files import read_json, write_json
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.records import Events
 from jp_llm.train.state import TrainState
-from jp_llm.watch.heartbeat import Pulse
+from jp_llm.watch.heartbeat import PATIENCE_SECONDS, Pulse
 
 _STATES = {ExitCode.DONE: "done", ExitCode.SAVED: "saved"}
 _MOST_CHARACTERS = 2000
@@ -67,19 +71,48 @@ class LastWords:
     ) -> None:
         """For `ExitStack.push`: the words of an exception; none of its own."""
         if error is not None:
-            code = error.code if isinstance(error, UserError) else ExitCode.UNEXPECTED
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self.say(code, reason[:_MOST_CHARACTERS])
+            self.say(code_of(error), reason_of(error)[:_MOST_CHARACTERS])
 
 
-def say_refused(run_dir: Path, error: UserError) -> None:
-    """For a run that was refused before it began; a folder that is not there or where a run is alive is left alone."""
-    if run_dir.is_dir():
-        try:
-            with locked(run_dir):
-                _write(RunFolder(run_dir), "failed", error.code, 0, str(error)[:_MOST_CHARACTERS])
-        except (OSError, UserError):
-            return
+@contextmanager
+def held(folder: RunFolder, world: World) -> Iterator[None]:
+    """The run folder is this run's; the main process sees to that before it writes anything there.
+
+    Raises:
+        UserError: another run is working in it; which may have ended when a supervisor tries again (exit code 1).
+    """
+    with ExitStack() as stack:
+        if world.is_main:
+            patience = locked(folder.path, patience_seconds=PATIENCE_SECONDS, busy=ExitCode.UNEXPECTED)
+            stack.enter_context(patience)
+        yield
+
+
+def say_refused(config: RunConfig, error: UserError) -> None:
+    """For a run that was refused before it began: every process says so with its heartbeat, for it may be the only one
+    that knows. A folder that is not there, or where a run is alive, is left alone."""
+    folder = RunFolder(Path(config.run_dir))
+    if not folder.path.is_dir():
+        return
+    try:
+        world = world_from(os.environ)
+    except UserError:
+        return  # nobody knows which process this is
+    Pulse(folder, world, config.watchdog).refuse(error)
+    # A slip of the pen changes nothing about how the run stands, and nothing does about one that is complete.
+    if world.is_main and error.code != ExitCode.CONFIG_REFUSED:
+        with suppress(OSError, UserError), locked(folder.path):
+            before = _read(folder)
+            if before.get("state") != "done":
+                _write(folder, "failed", error.code, before.get("step", 0), str(error)[:_MOST_CHARACTERS])
+
+
+def _read(folder: RunFolder) -> dict[str, Any]:
+    try:
+        found = read_json(folder.status)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(folder: RunFolder, state: str, code: ExitCode | None, step: int, reason: str) -> None:

@@ -10,23 +10,27 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
-from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
 from jp_llm.runtime.files import atomic_writer, read_json
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch.process import started_at
 
 DUMP_SIGNAL = signal.SIGURG
 """Makes a process write its stacks. Who has no handler ignores this signal, and neither NCCL, CUDA nor any launcher
 uses it."""
+
+PATIENCE_SECONDS = 30.0
+"""For a process of an earlier start that is about to end."""
 
 ALARM, VERDICT = "alarm.json", "verdict.json"
 """In a folder of `stacks`: something is wrong, write your stacks; what it was, leave."""
@@ -81,9 +85,15 @@ def alarm_of(folder: RunFolder, processes: Collection[str]) -> Path | None:
         for found in folder.stacks.iterdir():
             # Half a file is one that is being written: the next look will find it whole.
             with suppress(OSError, ValueError, LookupError, TypeError):
-                if not set(processes).isdisjoint(read_json(found / ALARM)["processes"]):
+                if not _concerned(found).isdisjoint(processes):
                     return found
     return None
+
+
+@cache
+def _concerned(alarm: Path) -> frozenset[str]:
+    # Written once; those of earlier nights need not be read again at every heartbeat.
+    return frozenset(read_json(alarm / ALARM)["processes"])
 
 
 def host_name() -> str:
@@ -99,7 +109,8 @@ def pid_namespace() -> int:
 class Pulse:
     """Says what this process is doing, to whoever watches it from outside. Begins to beat when it is entered.
 
-    Entering raises `UserError` if the run folder cannot be written. The first process of a node also starts the watcher
+    Entering raises `UserError` if the run folder cannot be written, or a process of another run goes on beating under
+    this rank (exit code 1); the files of that one are left alone. The first process of a node also starts the watcher
     of that node. A process that a verdict tells to leave does so at its next beat, with `ExitCode.HUNG`.
     """
 
@@ -116,13 +127,19 @@ class Pulse:
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        if self._is_taken(PATIENCE_SECONDS):
+            raise UserError(
+                f"{self.folder.path}: another run is working in this folder; wait for it, or stop it",
+                code=ExitCode.UNEXPECTED,
+            )
         try:
             self.folder.heartbeats.mkdir(parents=True, exist_ok=True)
             # Opened now: what a handler of a signal may do is to write.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             stacks = os.open(raw_stacks_path(self.folder, self.world.rank), flags, 0o644)
         except OSError as error:
-            raise UserError(f"{error.filename}: {error.strerror}; choose another run_dir") from error
+            problem = f"{error.filename}: {error.strerror}; choose another run_dir"
+            raise UserError(problem, code=code_of(error)) from error
         os.write(stacks, f"main thread 0x{threading.main_thread().ident or 0:016x}\n".encode())
         faulthandler.register(DUMP_SIGNAL, file=stacks, all_threads=True, chain=False)
         if self.settings.enabled and self.world.local_rank == 0:
@@ -138,8 +155,14 @@ class Pulse:
         if error is None:
             self.close()
         else:
-            code = error.code if isinstance(error, UserError) else ExitCode.UNEXPECTED
-            self.close(code, traceback.format_exception_only(error)[-1].strip())
+            self.close(code_of(error), reason_of(error))
+
+    def refuse(self, error: UserError) -> None:
+        """Instead of entering: one last heartbeat, of a process that will not begin."""
+        if not self._is_taken():
+            self._ended = (error.code, reason_of(error))
+            self._now = ("end", 0, time.time())
+            self._beat()
 
     def at(self, phase: str, step: int) -> None:
         """From now on this process is in `phase` (start, data, step, evaluate, sample, save) of `step`."""
@@ -171,6 +194,30 @@ class Pulse:
         while not self._closing.wait(self.settings.beat_seconds):
             self._beat()
             self._follow_verdict()
+
+    def _is_taken(self, patience: float = 0.0) -> bool:
+        """Whether a process of another run beats under this rank, also after so many seconds."""
+        deadline = time.monotonic() + patience
+        while self._is_beating(read_beat(self.folder, self.world.rank)):
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(0.2)
+        return False
+
+    def _is_beating(self, beat: Beat | None) -> bool:
+        if beat is None or beat.state != "running":
+            return False
+        if (beat.host, beat.namespace) == (host_name(), pid_namespace()):
+            # What started after its own heartbeat is somebody else under an old number.
+            began = started_at(beat.pid)
+            return beat.pid != os.getpid() and began is not None and began < beat.time
+        # Out of sight; what lives writes again.
+        deadline = time.monotonic() + 2 * self.settings.beat_seconds + 1
+        while time.monotonic() < deadline:
+            time.sleep(min(0.2, self.settings.beat_seconds))
+            if read_beat(self.folder, self.world.rank) not in (None, beat):
+                return True
+        return False
 
     def _beat(self) -> None:
         phase, step, since = self._now

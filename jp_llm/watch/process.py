@@ -1,5 +1,7 @@
 """What the kernel says about a process of this host (proc(5))."""
 
+import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,14 @@ def started(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if it is gone."""
     found = _stat(pid)
     return None if found is None else found[1]
+
+
+def started_at(pid: int) -> float | None:
+    """When the process started, in Unix seconds; None if it is gone."""
+    found = _stat(pid)
+    if found is None or found[0] in "ZX":
+        return None
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + found[1] / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

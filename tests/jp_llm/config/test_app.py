@@ -1,13 +1,16 @@
 """The seam between the command line and a validated schema."""
 
+import errno
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from jp_llm.config import app
 from jp_llm.config.app import CONFIG_FOLDER, composed, run
 from jp_llm.config.build import build, fields
 from jp_llm.config.run import RunConfig
@@ -148,6 +151,28 @@ def test_one_process_reports_for_all(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setenv("RANK", "0")
     assert run("train", RunConfig, lambda _: None, ["sead=1"]) == 2
     assert "did you mean seed?" in capsys.readouterr().err
+
+
+def test_what_only_another_process_knows_is_said_a_little_later(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SECONDS_FOR_PROCESS_0", 0.5)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    before = time.monotonic()
+
+    def refuse(error: Exception) -> int:
+        def door(_: RunConfig) -> None:
+            raise error
+
+        return run("train", RunConfig, door, ["data.path=x"])
+
+    assert refuse(UserError("not mounted")) == 3
+    assert time.monotonic() - before > 0.5
+    assert capsys.readouterr().err == "process 1: error: not mounted\n"
+    assert refuse(OSError(errno.EACCES, "Permission denied", "there")) == 3
+    # It may be back at the next start.
+    assert refuse(OSError(errno.ESTALE, "Stale file handle", "there")) == 1
 
 
 def test_a_refused_configuration_never_loads_torch() -> None:

@@ -1,6 +1,7 @@
 """Where processes meet, and the environment that torch and DeepSpeed find."""
 
 import os
+from unittest.mock import patch
 
 import pytest
 from launcher_environments import DEEPSPEED, INTEL, OPEN_MPI, SRUN, TORCHRUN
@@ -15,17 +16,26 @@ from jp_llm.runtime.master import FIRST_PORT, PORTS, complete_environment, maste
 def test_a_completed_environment_says_the_same_again(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Not by its methods for single variables: those that are set meanwhile would stay for the tests behind this one.
-    monkeypatch.setattr(os, "environ", dict(environment))
     monkeypatch.setattr(master_module, "_from_process_0", lambda world: ("gpu1", 1234))
-    world = world_from(os.environ)
-    complete_environment(world)
-    again = world_from(os.environ)
-    assert (again.rank, again.local_rank, again.size, again.local_size) == (5, 1, 8, 4)
-    assert (os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"]) == ("1", "2")
-    assert os.environ["LOCAL_SIZE"] == os.environ["LOCAL_WORLD_SIZE"] == "4"
-    assert int(os.environ["MASTER_PORT"]) > 0
-    assert os.environ["MASTER_ADDR"]
+    with patch.dict(os.environ, environment, clear=True):
+        world = world_from(os.environ)
+        complete_environment(world)
+        again = world_from(os.environ)
+        assert (again.rank, again.local_rank, again.size, again.local_size) == (5, 1, 8, 4)
+        assert (os.environ["CROSS_RANK"], os.environ["CROSS_SIZE"]) == ("1", "2")
+        assert os.environ["LOCAL_SIZE"] == os.environ["LOCAL_WORLD_SIZE"] == "4"
+        assert int(os.environ["MASTER_PORT"]) > 0
+        assert os.environ["MASTER_ADDR"]
+
+
+@pytest.mark.parametrize("environment", [SRUN, OPEN_MPI, INTEL])
+def test_a_local_rank_that_somebody_left_in_the_shell_does_not_count(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(master_module, "_from_process_0", lambda world: ("gpu1", 1234))
+    with patch.dict(os.environ, environment | {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}, clear=True):
+        complete_environment(world_from(os.environ))
+        assert (os.environ["LOCAL_RANK"], os.environ["LOCAL_WORLD_SIZE"]) == ("1", "4")
 
 
 def test_where_the_processes_meet() -> None:

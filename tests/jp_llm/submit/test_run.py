@@ -23,7 +23,8 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     program.write_text(
         f"#!/bin/bash\nprintf '%s\\n' \"$@\" >> {shlex.quote(str(calls))}\n"
-        f"env | grep ^SBATCH_ >> {shlex.quote(str(calls))}\necho '41;cluster'\n"
+        f"env | grep -E '^(SBATCH_|SLURM_|LOCAL_|RANK=|MASTER_)' | sort >> {shlex.quote(str(calls))}\n"
+        "echo '41;cluster'\n"
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
@@ -40,13 +41,28 @@ def test_the_script_is_written_and_submitted(
     for name in ("TIMELIMIT", "OPEN_MODE", "PARTITION", "GPUS_PER_NODE"):
         monkeypatch.setenv(f"SBATCH_{name}", "1")
     monkeypatch.setenv("SBATCH_RESERVATION", "spring")
+    monkeypatch.setenv("SLURM_CONF", "here")
+    monkeypatch.setenv("LOCAL_SCRATCH", "there")
+    # Of an allocation, or of a launcher, in which somebody submits.
+    for name in ("SLURM_NTASKS", "SLURM_CONFIG", "SLURM_JOB_ID", "RANK", "LOCAL_RANK", "MASTER_ADDR"):
+        monkeypatch.setenv(name, "3")
     assert run(config(tmp_path, chain=3), ["train.num_steps=6", "dry_run=false"]) == ExitCode.DONE
     script = tmp_path / "run" / "job.sbatch"
     assert (tmp_path / "run" / "logs").is_dir()
     assert "dry_run" not in script.read_text()
     assert script.read_text().endswith("    train.num_steps=6\n")
     # What the script says must not be overruled; the rest of the user's environment is.
-    assert sbatch.read_text().splitlines() == ["--parsable", str(script), "SBATCH_RESERVATION=spring"] * 3
+    assert (
+        sbatch.read_text().splitlines()
+        == [
+            "--parsable",
+            str(script),
+            "LOCAL_SCRATCH=there",
+            "SBATCH_RESERVATION=spring",
+            "SLURM_CONF=here",
+        ]
+        * 3
+    )
     assert capsys.readouterr().out.count("job 41: run-") == 3
 
 
@@ -63,12 +79,33 @@ def test_a_dry_run_shows_the_script_and_leaves_no_trace(
     assert not (tmp_path / "run").exists()
 
 
+def test_files_of_words_are_read_once_and_for_all(
+    tmp_path: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.txt").write_text("# mine\ntrain.num_steps=6\ndry_run=true\nrun_dir='a b'\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(config(tmp_path, working_directory="/"), ["@w.txt", "seed=1"]) == ExitCode.DONE
+    lines = [line.strip(" \\") for line in (tmp_path / "run" / "job.sbatch").read_text().splitlines()]
+    assert shlex.split(" ".join(lines[-3:])) == ["train.num_steps=6", "run_dir='a b'", "seed=1"]
+    assert "@w.txt" not in "\n".join(lines)
+    assert "dry_run" not in "\n".join(lines)
+    (tmp_path / "w.txt").write_text("a=1\x07\n")
+    with pytest.raises(UserError, match="no line breaks"):
+        run(config(tmp_path), ["@w.txt"])
+
+
 def test_warnings_are_only_warnings(tmp_path: Path, sbatch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "DONE").write_text('{"step": 6}')
     assert run(config(tmp_path, venv="nowhere"), []) == ExitCode.DONE
     printed = capsys.readouterr().err
-    for words in ("no dataset.json there", "no bin/activate there", "slurm.time is not given", "this run is complete"):
+    for words in (
+        "no dataset.json there",
+        "no bin/activate there",
+        "slurm.time is not given",
+        "this run is complete",
+        "slurm.cpus_per_task is not",
+    ):
         assert words in printed
 
 

@@ -153,7 +153,8 @@ def test_a_container_of_apptainer_holds_code_run_folder_and_data(tmp_path: Path)
     mounts = [inside[position + 1] for position, word in enumerate(inside) if word == "--bind"]
     assert inside[:3] == ["apptainer", "exec", "--nv"]
     assert mounts == [str(DOORS.parent), str(tmp_path), str(tmp_path / "run"), str(tmp_path / "unused"), "/data:/d:ro"]
-    assert inside[-len(WORDS) - 5 :] == ["--pwd", str(tmp_path), "x.sif", "python", str(DOORS / "train.py"), *WORDS]
+    begin = ["--pwd", str(tmp_path), "x.sif", "env", f"PYTHONPATH={DOORS.parent}", "python", str(DOORS / "train.py")]
+    assert inside[-len(WORDS) - len(begin) :] == [*begin, *WORDS]
 
 
 def test_a_container_of_pyxis_is_an_option_of_srun(tmp_path: Path) -> None:
@@ -163,7 +164,8 @@ def test_a_container_of_pyxis_is_an_option_of_srun(tmp_path: Path) -> None:
     assert f"--container-workdir={tmp_path}" in words
     (mounts,) = (word for word in words if word.startswith("--container-mounts="))
     assert f"{DOORS.parent}:{DOORS.parent}" in mounts
-    assert words[-len(WORDS) - 2 : -len(WORDS)] == ["python", str(DOORS / "train.py")]
+    begin = ["env", f"PYTHONPATH={DOORS.parent}", "python", str(DOORS / "train.py")]
+    assert words[-len(WORDS) - len(begin) : -len(WORDS)] == begin
 
 
 def program(folder: Path, name: str, body: str) -> None:
@@ -185,11 +187,13 @@ def test_a_job_on_a_bad_host_makes_room_for_one_without_it(
     site = tmp_path / "site"
     program(site, "sinfo", "printf '%s\\n' n1 n2 n3 n1")
     program(site, "scontrol", "echo n1; echo n2")
-    program(site, "sbatch", f"printf '%s\\n' \"$@\" > {shlex.quote(str(tmp_path / 'submitted'))}")
+    submitted_file = shlex.quote(str(tmp_path / "submitted"))
+    program(site, "sbatch", f"printf '%s\\n' \"$@\" > {submitted_file}; compgen -e | grep ^SLURM_ >> {submitted_file}")
     text = script(tmp_path, venv="venv", exclude="n[7-8]")
-    ran = Executed(tmp_path, text, PATH=f"{site}:{os.environ['PATH']}")
+    ran = Executed(tmp_path, text, PATH=f"{site}:{os.environ['PATH']}", SLURM_CONF="here", SLURM_CONFIG="x")
     assert bool(ran.arguments) is not replaced
     assert (tmp_path / "submitted").exists() is replaced
     if replaced:
         submitted = (tmp_path / "submitted").read_text().splitlines()
-        assert submitted == ["--exclude=n[7-8],n1,n3", str(tmp_path / "run" / "job.sbatch")]
+        # Of the variables of the old job only where Slurm is.
+        assert submitted == ["--exclude=n[7-8],n1,n3", str(tmp_path / "run" / "job.sbatch"), "SLURM_CONF"]

@@ -94,6 +94,22 @@ print("ready", flush=True)
     return process
 
 
+def test_the_same_order_may_arrive_late_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, left = [100.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.os, "_exit", left.append)
+    signals = module.Signals()
+    signals.hear(signal.SIGTERM)
+    now[0] += 9.0
+    signals.hear(signal.SIGTERM)
+    assert left == []
+    signals.hear(signal.SIGINT)
+    assert left == [128 + signal.SIGINT]
+    now[0] += 1.0
+    signals.hear(signal.SIGTERM)
+    assert left == [128 + signal.SIGINT, 128 + signal.SIGTERM]
+
+
 # A mutex of C that is locked twice: the main thread does not come back to Python, where a handler would run.
 BLOCKED = """
 import ctypes
@@ -117,7 +133,7 @@ def test_a_later_second_signal_ends_a_process_that_is_stuck_in_c() -> None:
     process = listening(BLOCKED)
     try:
         process.send_signal(signal.SIGUSR2)
-        time.sleep(module._SAME_SIGNAL_SECONDS + 0.3)
+        time.sleep(module._OTHER_SIGNAL_SECONDS + 0.3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 128 + signal.SIGTERM
     finally:

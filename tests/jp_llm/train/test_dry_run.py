@@ -29,7 +29,7 @@ from jp_llm.plan.memory import stage_memory
 from jp_llm.runtime.errors import UserError
 from jp_llm.train.dry_run import describe
 from jp_llm.train.plan import plan
-from jp_llm.train.preflight import check
+from jp_llm.train.preflight import check, planned_world
 from jp_llm.train.stage_report import MEMORY, flops_shares, stage_memories
 
 ROOT = CONFIG_FOLDER.parent
@@ -233,6 +233,16 @@ def test_a_layout_and_a_dataset_that_are_wrong_are_reported_together(data: Path)
     assert caught.value.code == 3
     assert Counter(problem.split(":")[0] for problem in caught.value.problems)["parallel"] == 1
     assert len(caught.value.problems) == 2
+
+
+def test_a_description_needs_no_launcher_also_inside_an_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    config = run_config(dry_run=True, parallel__world_size=4)
+    assert planned_world(config).size == 4
+    with pytest.raises(UserError, match="each would train alone"):
+        planned_world(run_config())
 
 
 def test_the_13b_on_128_processes_from_the_command_line() -> None:

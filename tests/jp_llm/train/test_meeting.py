@@ -1,18 +1,21 @@
 """What processes tell each other before they train."""
 
+import json
 import os
 import socket
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import torch
 from gloo import Processes
+from torch.distributed import TCPStore
 
 from jp_llm.config.layout import Layout
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.train import meeting
 from jp_llm.train.build import collective_timeout, pick_device
 from jp_llm.train.meeting import Member, disagreements, meet, member, report
@@ -104,8 +107,10 @@ def test_every_process_takes_the_gpu_of_its_local_rank(monkeypatch: pytest.Monke
     assert pick_device("auto", world) == torch.device("cpu")
     for count in (0, 2):
         gpus(monkeypatch, count)
-        with pytest.raises(UserError, match=f"process 11 is number 3 of its machine.* finds {count} GPUs"):
+        with pytest.raises(UserError, match=f"process 11 is number 3 of its machine.* finds {count} GPUs") as caught:
             pick_device("cuda", world)
+        # A GPU may have fallen off.
+        assert caught.value.code == ExitCode.UNEXPECTED
 
 
 def test_a_process_that_is_shown_its_own_gpu_alone_takes_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,14 +140,57 @@ def test_all_processes_hear_the_same_verdict(two_processes: Processes) -> None:
     assert "seed is 2, on process 0 1" in first
 
 
-def test_who_waits_in_vain_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Where the processes of a test meet; they wait for each other a second."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    values = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
+        free: int = probe.getsockname()[1]
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(free))
+    monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
     monkeypatch.setattr(meeting, "PATIENCE", timedelta(seconds=1))
-    world = World(0, 0, 2)
-    with pytest.raises(UserError, match=f"2 processes did not all come together.*127.0.0.1:{port}"):
-        meet(member(world, torch.device("cpu"), {}), world, Layout(1, 2, 1))
+    monkeypatch.setattr(meeting, "_LONGER", timedelta(seconds=1))
+    return free
+
+
+def refusal(rank: int, size: int) -> UserError:
+    world = World(rank, rank, size)
+    with pytest.raises(UserError) as caught:
+        meet(member(world, torch.device("cpu"), {}), world, Layout(1, size, 1))
+    return caught.value
+
+
+def test_who_is_absent_is_named_and_may_come_at_the_next_start(port: int) -> None:
+    # Number 1 has left word and will hear the verdict, as if it had come; the others have not.
+    number = next(meeting._meetings) + 1
+    store = TCPStore("127.0.0.1", port, 4, is_master=True, wait_for_workers=False, multi_tenant=True)
+    store.set(f"jp_llm/{number}/1", "{}")
+    store.add(f"jp_llm/{number}/read", 1)
+    error = refusal(0, 4)
+    assert error.code == ExitCode.UNEXPECTED
+    assert str(error).startswith(f"ranks 2-3 of 4 did not come to 127.0.0.1:{port} within ")
+    verdict = json.loads(store.get(f"jp_llm/{number}/verdict"))
+    assert verdict == {"code": 1, "problems": [str(error)]}
+
+
+def test_process_0_that_dies_while_others_wait_is_named(port: int) -> None:
+    holder = [TCPStore("127.0.0.1", port, 2, is_master=True, wait_for_workers=False)]
+    timer = threading.Timer(0.5, holder.clear)
+    timer.start()
+    error = refusal(1, 2)
+    timer.join()
+    assert error.code == ExitCode.UNEXPECTED
+    assert f"process 0, which holds the meeting at 127.0.0.1:{port}, has left" in str(error)
+
+
+def test_process_0_that_never_came_and_a_busy_port_are_told_apart(port: int) -> None:
+    error = refusal(1, 2)
+    assert error.code == ExitCode.UNEXPECTED
+    assert f"process 1 did not reach process 0 at 127.0.0.1:{port}" in str(error)
+    with socket.socket() as busy:
+        busy.bind(("0.0.0.0", port))
+        busy.listen()
+        error = refusal(0, 2)
+    assert error.code == ExitCode.UNEXPECTED
+    assert f"process 0 cannot listen at 127.0.0.1:{port}" in str(error)

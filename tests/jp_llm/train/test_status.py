@@ -1,22 +1,25 @@
 """status.json, DONE and the last words of a process."""
 
-import subprocess
-import sys
+import errno
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from tiny import run_config
 
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import read_json, read_json_lines
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.train import status as module
 from jp_llm.train.state import TrainState
-from jp_llm.train.status import LastWords, Status, say_refused
-
-ROOT = Path(__file__).resolve().parents[3]
+from jp_llm.train.status import LastWords, Status, held, say_refused
+from jp_llm.watch.heartbeat import read_beat
 
 
 class Heart:
@@ -97,19 +100,65 @@ def test_without_an_exception_nothing_is_said(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def refused(folder: Path, error: UserError, rank: int = 0) -> dict[str, Any]:
+    """status.json after a process was refused."""
+    with patch.dict(os.environ, {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}):
+        say_refused(run_config(run_dir=str(folder), watchdog={"beat_seconds": 0.1}), error)
+    return read_json(folder / "status.json") if (folder / "status.json").exists() else {}
+
+
 def test_a_refusal_is_noted_where_nothing_is_alive(tmp_path: Path) -> None:
     error = UserError("no data")
-    say_refused(tmp_path / "absent", error)
+    assert refused(tmp_path / "absent", error) == {}
     assert not (tmp_path / "absent").exists()
-    code = f"""
-from pathlib import Path
-from jp_llm.runtime.errors import UserError
-from jp_llm.train.status import say_refused
-say_refused(Path({str(tmp_path)!r}), UserError("no data"))
-"""
+    # A lock goes with the open file, so that this process refuses itself.
     with locked(tmp_path):
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-        assert not (tmp_path / "status.json").exists()
-    say_refused(tmp_path, error)
-    found = read_json(tmp_path / "status.json")
-    assert (found["state"], found["code"], found["reason"]) == ("failed", 3, "no data")
+        assert refused(tmp_path, error) == {}
+    last_words(tmp_path).status.running()
+    found = refused(tmp_path, error)
+    # It stands where it stood.
+    assert (found["state"], found["code"], found["step"], found["reason"]) == ("failed", 3, 7, "no data")
+
+
+def test_a_refusal_that_only_another_process_sees_is_in_its_heartbeat(tmp_path: Path) -> None:
+    assert refused(tmp_path, UserError("/data: not mounted"), rank=1) == {}
+    beat = read_beat(RunFolder(tmp_path), 1)
+    assert beat is not None
+    assert (beat.state, beat.code, beat.reason) == ("ended", 3, "/data: not mounted")
+    assert [path.name for path in (tmp_path / "heartbeats").iterdir()] == ["rank_00001.json"]
+
+
+@pytest.mark.parametrize("code", [ExitCode.CONFIG_REFUSED, ExitCode.PREFLIGHT_REFUSED])
+def test_a_run_that_is_complete_stays_so_when_another_start_is_refused(tmp_path: Path, code: ExitCode) -> None:
+    last_words(tmp_path).status.ended(ExitCode.DONE, "")
+    before = read_json(tmp_path / "status.json")
+    assert refused(tmp_path, UserError("no", code=code)) == before
+
+
+def test_a_refused_configuration_changes_no_status(tmp_path: Path) -> None:
+    last_words(tmp_path).status.ended(ExitCode.SAVED, "file KILL")
+    before = read_json(tmp_path / "status.json")
+    assert refused(tmp_path, UserError("no", code=ExitCode.CONFIG_REFUSED)) == before
+    beat = read_beat(RunFolder(tmp_path), 0)
+    assert beat is not None
+    assert beat.code == 2
+
+
+def test_only_process_0_holds_the_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    folder = RunFolder(tmp_path)
+    with held(folder, World(0, 0, 2)):
+        with held(folder, World(1, 1, 2)):
+            pass
+        with pytest.raises(UserError, match="another run is working in this folder") as caught, held(folder, World()):
+            pass
+    # It may have ended when a supervisor tries again.
+    assert caught.value.code == ExitCode.UNEXPECTED
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ESTALE, 1), (errno.ECONNRESET, 1), (errno.EACCES, 3)])
+def test_a_network_disk_that_is_away_for_a_moment_is_no_refusal(tmp_path: Path, number: int, code: int) -> None:
+    words = last_words(tmp_path)
+    with pytest.raises(OSError, match="x"):
+        end_with(OSError(number, "x"), words, lambda: None)
+    assert read_json(tmp_path / "status.json")["code"] == code

@@ -15,6 +15,7 @@ from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.watch import heartbeat as module
 from jp_llm.watch.heartbeat import ALARM, VERDICT, Beat, Pulse, alarm_of, beat_path, raw_stacks_path, read_beat
 from jp_llm.watch.stacks import parse
 
@@ -62,7 +63,7 @@ def test_the_file_has_the_documented_fields(folder: RunFolder) -> None:
     ("error", "code", "reason"),
     [
         (RuntimeError("connection\nclosed"), 1, "RuntimeError: connection\nclosed"),
-        (UserError("no", code=ExitCode.CONFIG_REFUSED), 2, "jp_llm.runtime.errors.UserError: no"),
+        (UserError("no", "twice", code=ExitCode.CONFIG_REFUSED), 2, "no\ntwice"),
     ],
 )
 def test_an_error_is_the_last_word(folder: RunFolder, error: Exception, code: int, reason: str) -> None:
@@ -103,6 +104,45 @@ def test_a_full_disk_does_not_end_a_run(folder: RunFolder, monkeypatch: pytest.M
             assert beat_of(folder).step == 0
         wait_until(lambda: beat_of(folder).step == 5)
     assert not list(folder.heartbeats.glob("*.tmp"))
+
+
+def test_the_files_of_a_live_run_are_left_alone(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder.path)], stdin=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: read_beat(folder, 3) is not None)
+        stacks = raw_stacks_path(folder, 3).read_text()
+        second = Pulse(folder, World(3, 3, 4, 4), SETTINGS)
+        with pytest.raises(UserError, match="another run is working in this folder") as caught, second:
+            pass
+        assert caught.value.code == ExitCode.UNEXPECTED
+        second.refuse(UserError("no"))
+        assert (beat_of(folder).pid, beat_of(folder).state) == (child.pid, "running")
+        assert raw_stacks_path(folder, 3).read_text() == stacks
+        # Seen from another host, by its heartbeats alone.
+        monkeypatch.setattr(module, "host_name", lambda: "elsewhere")
+        with pytest.raises(UserError, match="another run is working in this folder"), second:
+            pass
+    finally:
+        child.kill()
+        child.communicate()
+    # It is dead and has not said so.
+    assert beat_of(folder).state == "running"
+    with Pulse(folder, World(3, 3, 4, 4), SETTINGS):
+        assert beat_of(folder).pid == os.getpid()
+
+
+def test_an_old_number_of_a_process_that_is_another_now_holds_nobody_up(folder: RunFolder) -> None:
+    with Pulse(folder, World(3, 3, 4, 4), SETTINGS):
+        old = json.loads(beat_path(folder, 3).read_text())
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        beat_path(folder, 3).write_text(json.dumps(old | {"pid": child.pid, "time": time.time() - 60}))
+        with Pulse(folder, World(3, 3, 4, 4), SETTINGS):
+            assert beat_of(folder).pid == os.getpid()
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"rank": 1}', "null"])
