@@ -28,6 +28,9 @@ DUMP_SIGNAL = signal.SIGURG
 """Makes a process write its stacks. Who has no handler ignores this signal, and neither NCCL, CUDA nor any launcher
 uses it."""
 
+ATTEMPT_VARIABLE = "PYTHON_JP_LLM_ATTEMPT"
+"""What a supervisor calls its start. Of its name because `deepspeed` takes what begins with PYTHON to other hosts."""
+
 ALARM, VERDICT = "alarm.json", "verdict.json"
 """In a folder of `stacks`: something is wrong, write your stacks; what it was, leave."""
 
@@ -55,6 +58,8 @@ class Beat:
     code: int | None = None
     """Exit code, of an ended process."""
     reason: str = ""
+    attempt: str = ""
+    """The start of a supervisor that the process belongs to; empty if nobody supervises it."""
 
 
 def beat_path(folder: RunFolder, rank: int) -> Path:
@@ -189,6 +194,7 @@ class Pulse:
             state="running" if self._ended is None else "ended",
             code=code,
             reason=reason,
+            attempt=os.environ.get(ATTEMPT_VARIABLE, ""),
         )
         # A disk that is full or away for a moment must not end a run; the watcher notices that it cannot write either.
         with suppress(OSError), atomic_writer(beat_path(self.folder, self.world.rank), durable=False) as file:
