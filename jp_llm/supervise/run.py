@@ -229,10 +229,9 @@ class Supervisor:
                 most_fruitless=self.config.supervise.fruitless_requeues,
             )
             # Whether the run is saved is what the code says, unless it goes on by itself.
-            code, words = (
-                (ending.cause, f"{decision.words}; {problem}") if problem else (ExitCode.SAVED, decision.words)
-            )
-            return Decision(Action.STOP, code, words)
+            if problem is None:
+                return replace(decision, action=Action.STOP)
+            return Decision(Action.STOP, ending.cause, f"{decision.words}; {problem}")
         if decision.action is Action.STOP and self.job and not self.may_requeue and decision.code == ExitCode.SAVED:
             words = f"{decision.words}; slurm.requeue is false: the next job of a chain or an array goes on"
             return replace(decision, words=words)
@@ -246,7 +245,7 @@ class Supervisor:
             return decision
         words = f"{decision.words.rpartition('; restart')[0]}; the job has {left} s left, too few for a restart"
         if self.may_requeue:
-            return Decision(Action.REQUEUE, decision.code, f"{words}, and goes back to the queue")
+            return Decision(Action.REQUEUE, ExitCode.SAVED, f"{words}, and goes back to the queue")
         return Decision(Action.STOP, decision.code, f"{words}; slurm.requeue is false: the next job goes on")
 
     def _elsewhere(self, decision: Decision, ending: Ending) -> Decision:
@@ -275,9 +274,7 @@ class Supervisor:
             else f"{self.command.hostfile} has no host of this name"
         )
         if not must:
-            words = (
-                f"{decision.words}, and without {ending.host} it cannot be started ({missing}); restart all the same"
-            )
+            words = f"{decision.words}, but {ending.host} cannot be left out ({missing}); restart"
             return Decision(Action.RESTART, decision.code, words, decision.wait_seconds)
         add_bad_host(self.folder, ending.host)
         words = f"{decision.words}; {ending.host} is in {self.folder.bad_hosts}; {missing}; start the run without it"
