@@ -45,10 +45,6 @@ def beat(rank, step, state="running", **more):
     values = dict(rank=rank, step=step, host=socket.gethostname(), pid=os.getpid(), phase="step", time=time.time())
     write(run_dir / "heartbeats" / f"rank_{rank:05d}.json", state=state, **(values | more))
 
-def write_attempt(path):
-    path.with_suffix(".new").write_text(os.environ["PYTHON_JP_LLM_ATTEMPT"])
-    path.with_suffix(".new").replace(path)
-
 def wait_for(path):
     while not path.exists():
         time.sleep(0.02)
@@ -331,14 +327,13 @@ def test_a_process_that_a_daemon_started_is_found_by_its_heartbeat(supervised: S
     script = supervised.folder / "remote" / "train.py"
     script.parent.mkdir()
     supervised.run_dir.mkdir()
-    # Its launcher takes the name of the start to it.
-    code = 'beat(0, 3, attempt=(run_dir / "go").read_text()); (run_dir / "alive").touch(); time.sleep(1000)'
+    code = 'beat(0, 3); (run_dir / "alive").touch(); time.sleep(1000)'
     script.write_text(HEAD + f'wait_for(run_dir / "go")\n{code}')
     with subprocess.Popen([sys.executable, str(script), f"run_dir={supervised.run_dir}"]) as remote:
         try:
             body = """
 if start == 1:
-    write_attempt(run_dir / "go"); wait_for(run_dir / "alive"); sys.exit(1)
+    (run_dir / "go").touch(); wait_for(run_dir / "alive"); sys.exit(1)
 ended("done", 0, 20)
 """
             result, output = supervised.run(body)
@@ -434,6 +429,22 @@ def test_in_slurm_a_sick_host_is_left_out(supervised: Supervised) -> None:
     assert (supervised.run_dir / "bad_hosts.txt").read_text() == "n2\n"
 
 
+def test_in_slurm_the_steps_of_a_launcher_that_is_gone_are_ended(supervised: Supervised) -> None:
+    before = supervised.folder / "seen"
+    body = f"""
+print("77.batch")
+print("77.4")
+if os.path.exists({str(before)!r}):
+    print("77.11")
+open({str(before)!r}, "w")
+"""
+    fake_scontrol(supervised, body, "squeue")
+    calls = fake_scontrol(supervised, "", "scancel")
+    assert supervised.run('ended("done", 0, 20)')[0] == 0
+    # The step of another, that was there before, is left alone.
+    assert [json.loads(line) for line in calls.read_text().splitlines()] == [["--signal=KILL", "77.11"]]
+
+
 SICK = """
 if start == 1:
     begun(); beat(1, 4, "ended", code=16, reason="drift", host="n2"); sys.exit(1)
@@ -458,7 +469,7 @@ def test_with_a_hostfile_a_sick_host_is_left_out(supervised: Supervised) -> None
 def test_without_a_hostfile_a_sick_host_stops_the_run_with_words(supervised: Supervised) -> None:
     code, output = supervised.run(SICK)
     assert code == 16
-    assert "there is no hostfile; start the run without it" in output
+    assert "start the run without it" in output
 
 
 def test_a_wrong_configuration_starts_nothing(supervised: Supervised) -> None:
