@@ -41,7 +41,10 @@ def test_a_command_without_training_is_refused(argv: list[str]) -> None:
         ("/bin/deepspeed -H old x/train.py", "/bin/deepspeed -H new x/train.py"),
         ("deepspeed -Hold x/train.py", "deepspeed -Hnew x/train.py"),
         ("deepspeed --hostf old x/train.py", "deepspeed --hostf new x/train.py"),
-        ("python -m deepspeed.launcher.runner -H old x/train.py", "python -m deepspeed.launcher.runner -H new x/train.py"),
+        (
+            "python -m deepspeed.launcher.runner -H old x/train.py",
+            "python -m deepspeed.launcher.runner -H new x/train.py",
+        ),
         ("mpirun -n 4 -machinefile old x/train.py", "mpirun -n 4 -machinefile new x/train.py"),
     ],
 )

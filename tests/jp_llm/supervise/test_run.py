@@ -225,7 +225,7 @@ def test_with_a_hostfile_a_sick_host_is_left_out(supervised: Supervised) -> None
 def test_without_a_hostfile_a_sick_host_stops_the_run_with_words(supervised: Supervised) -> None:
     code, output = supervised.run(SICK)
     assert code == 16
-    assert "start the run without it" in output
+    assert "there is no hostfile; start the run without it" in output
 
 
 def test_a_wrong_configuration_starts_nothing(supervised: Supervised) -> None:

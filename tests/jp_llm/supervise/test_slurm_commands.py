@@ -55,7 +55,9 @@ if count < 2:
 
 def test_a_refusal_is_not_asked_again(commands: Path) -> None:
     seen = commands / "seen"
-    pretend(commands, "scontrol", f"Path({str(seen)!r}).open('a').write('x'); sys.exit('Requested operation is disabled')")
+    pretend(
+        commands, "scontrol", f"Path({str(seen)!r}).open('a').write('x'); sys.exit('Requested operation is disabled')"
+    )
     assert slurm.requeue("7") == "scontrol requeue 7: Requested operation is disabled"
     assert seen.read_text() == "x"
 
