@@ -8,9 +8,15 @@ from jp_llm.runtime.files import append_json_line
 from jp_llm.runtime.run_folder import RunFolder
 
 
-def write_event(folder: RunFolder, event: str, **details: Any) -> None:
-    """One line of events.jsonl."""
-    append_json_line(folder.events, {"event": event, "time": round(time.time(), 3), **details})
+class Events:
+    """events.jsonl, as the supervisor adds to it."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.path = folder.events
+
+    def write(self, event: str, **details: Any) -> None:
+        """One line."""
+        append_json_line(self.path, {"event": event, "time": round(time.time(), 3), **details})
 
 
 def say(words: str) -> None:

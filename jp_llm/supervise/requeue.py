@@ -6,7 +6,7 @@ from typing import Any
 from jp_llm.runtime.files import read_json_lines
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.supervise import slurm
-from jp_llm.supervise.events import write_event
+from jp_llm.supervise.events import Events
 from jp_llm.supervise.hosts import bad_hosts
 
 
@@ -19,18 +19,18 @@ def requeue(job: str, folder: RunFolder, *, step: int, most_fruitless: int) -> s
     """
     if problem := slurm.obstacle(job):
         return problem
-    events = read_json_lines(folder.events) if folder.events.exists() else []
-    times = fruitless(events, job, step)
+    earlier = read_json_lines(folder.events) if folder.events.exists() else []
+    times = fruitless(earlier, job, step)
     if times >= most_fruitless:
         return (
             f"it does not go: {times} times in a row it came back and got no further than step {step} "
             f"(supervise.fruitless_requeues {most_fruitless}); look into {folder.logs} and submit it again"
         )
-    without = bad_hosts(folder)
+    events, without = Events(folder), bad_hosts(folder)
     # Before it is asked for: Slurm may end this process before its answer has arrived.
-    write_event(folder, "requeue", job=job, step=step, without=without)
+    events.write("requeue", job=job, step=step, without=without)
     if problem := slurm.requeue(job):
-        write_event(folder, "requeue_refused", job=job, reason=problem)
+        events.write("requeue_refused", job=job, reason=problem)
         return problem
     return slurm.leave_out(job, without) if without else None
 

@@ -26,7 +26,7 @@ from jp_llm.supervise import command as commands
 from jp_llm.supervise import orders, slurm
 from jp_llm.supervise.attempt import Attempt
 from jp_llm.supervise.command import Command
-from jp_llm.supervise.events import say, write_event
+from jp_llm.supervise.events import Events, say
 from jp_llm.supervise.evidence import Evidence, done_step, kill_all, orphans
 from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_without
 from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide, stop_in_between
@@ -115,6 +115,7 @@ class Supervisor:
         self.command = command
         self.config = config
         self.folder = folder
+        self.events = Events(folder)
         self.job = slurm.job_of(os.environ)
         self.history = History()
         self.signals = 0
@@ -160,7 +161,7 @@ class Supervisor:
             # By its name this step is told apart from those of others in the job.
             argv.insert(1, f"--job-name={_STEP_NAME}{name}")
         evidence = Evidence(self.folder, name)
-        write_event(self.folder, "attempt", number=number, command=argv, log=str(log))
+        self.events.write("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log, os.environ | {ATTEMPT_VARIABLE: name})
         code, ordered, order, failure = None, False, Order.NOBODY, Failure(evidence)
@@ -188,7 +189,7 @@ class Supervisor:
         ending = evidence.ending(code, self.config.train.num_steps, order=order)
         ending = self._with_samples(ending, evidence)
         seconds = round(time.monotonic() - started, 3)
-        write_event(self.folder, "attempt_end", number=number, seconds=seconds, **asdict(ending))
+        self.events.write("attempt_end", number=number, seconds=seconds, **asdict(ending))
         return ending
 
     def _order_stop(self) -> Order:

@@ -111,7 +111,7 @@ def test_every_field_of_an_event_is_documented_and_nothing_else(event: str) -> N
 def test_nobody_else_writes_events() -> None:
     writers = {path for path, call in calls() if "append_json_line" in {name_of(e) for e in (call.func, *call.args)}}
     assert writers == {
-        "jp_llm/supervise/run.py",
+        "jp_llm/supervise/events.py",
         "jp_llm/train/loggers/jsonl.py",
         "jp_llm/train/records.py",
         "jp_llm/watch/watcher.py",
