@@ -22,3 +22,5 @@ class SuperviseConfig(Section):
     """From the failure of one process until the launcher is killed, if it has not ended by itself."""
     stop_seconds: PositiveFloat = 600.0
     """From the order to save and stop until the launcher is killed."""
+    fruitless_requeues: PositiveInt = 5
+    """So often in a row a Slurm job goes back to the queue without having got a step further; then it stops."""

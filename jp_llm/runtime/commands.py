@@ -8,33 +8,51 @@ from pathlib import Path
 
 from jp_llm.runtime.errors import config_error
 from jp_llm.runtime.hostfile import read_hostfile
-from jp_llm.runtime.words import packed
+from jp_llm.runtime.words import expanded, packed
 
 SCRIPT = "train.py"
 DEFAULT_HOSTFILE = Path("/job/hostfile")  # where deepspeed looks if it is told nothing
+_HOSTFILE_OPTIONS = ("--hostfile", "-hostfile", "--machinefile", "-machinefile")
+_DEEPSPEED = ("deepspeed", "deepspeed.pt", "ds", "deepspeed.launcher.runner")
+_WITHOUT_VALUE = re.compile(r"--|-[bBdEiIOPqsSuv]*m?")  # options of Python that a name of a program may follow
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 
 
 def script_position(command: Sequence[str]) -> int | None:
     """Where in the command of a launcher the training script stands; the words behind it are overrides."""
-    return next((i for i, word in enumerate(command) if Path(word).name.endswith(SCRIPT)), None)
+    return next((i for i, word in enumerate(command) if word.endswith(SCRIPT)), None)
+
+
+def hostfile_position(command: Sequence[str]) -> tuple[int, str] | None:
+    """Which word of the command of a launcher names its hostfile, and what stands before the name in that word
+    (`--hostfile=`, `-H`, mostly nothing); None if no word does. The last one counts."""
+    deepspeed = _deepspeed_position(command)
+    found = None
+    for i in range(0 if deepspeed is None else deepspeed + 1, script_position(command) or len(command)):
+        option, equals, _ = command[i].partition("=")
+        # mpirun and others write -H before a list of hosts.
+        if option in _HOSTFILE_OPTIONS if deepspeed is None else _is_hostfile_option(option):
+            if equals or i + 1 < len(command):
+                found = (i, f"{option}=") if equals else (i + 1, "")
+        elif deepspeed is not None and option.startswith("-H"):
+            found = i, "-H"
+    return found
 
 
 def safe_command(command: Sequence[str]) -> list[str]:
     """The command to run instead of `command`: the same run, but no shell of another host reads the overrides.
 
-    `deepspeed` with a hostfile has its hostfile checked and its overrides packed into one word. All other launchers
-    pass words as they are.
+    `deepspeed` with a hostfile has its hostfile checked and its overrides, those of `@file` too, packed into one word.
+    All other launchers pass words as they are.
 
     Raises:
         UserError: the hostfile is refused, or the working folder or the interpreter has a name that a shell would
             read as something else.
     """
     position = script_position(command)
-    launcher = next((i for i, word in enumerate(command[:position]) if _is_deepspeed(word)), None)
-    if position is None or launcher is None:
+    if position is None or _deepspeed_position(command) is None:
         return list(command)
-    hostfile = _hostfile(command[launcher + 1 : position])
+    hostfile = _hostfile(command)
     if hostfile is None:
         return list(command)
     read_hostfile(hostfile)
@@ -49,7 +67,7 @@ def safe_command(command: Sequence[str]) -> list[str]:
         raise config_error(problems)
     for note in environment_files(Path.home(), Path.cwd()):
         print(f"note: {note}", file=sys.stderr)
-    words = command[position + 1 :]
+    words = expanded(command[position + 1 :])
     return [*command[: position + 1], *([packed(words)] if words else [])]
 
 
@@ -67,19 +85,24 @@ def environment_files(*folders: Path) -> list[str]:
     return found
 
 
-def _is_deepspeed(word: str) -> bool:
-    return Path(word).name in ("deepspeed", "deepspeed.pt", "ds", "deepspeed.launcher.runner")
+def _deepspeed_position(command: Sequence[str]) -> int | None:
+    """Where `deepspeed` itself stands before the training script; its name may also be the value of an option."""
+    for i, word in enumerate(command[: script_position(command)]):
+        is_value = i > 0 and command[i - 1].startswith("-") and not _WITHOUT_VALUE.fullmatch(command[i - 1])
+        if Path(word).name in _DEEPSPEED and not is_value:
+            return i
+    return None
 
 
-def _hostfile(options: Sequence[str]) -> Path | None:
-    """Of the options of `deepspeed`, which may be shortened; None if there is no such file and it would run here."""
-    found = DEFAULT_HOSTFILE
-    for i, word in enumerate(options):
-        name, equals, value = word.partition("=")
-        if (len(name) > 3 and "--hostfile".startswith(name)) or word == "-H":
-            found = Path(value) if equals else Path(*options[i + 1 : i + 2])
-        elif word.startswith("-H"):
-            found = Path(word.removeprefix("-H").removeprefix("="))
+def _is_hostfile_option(option: str) -> bool:
+    # deepspeed understands its options when they are shortened, too.
+    return option == "-H" or (len(option) > len("--h") and "--hostfile".startswith(option))
+
+
+def _hostfile(command: Sequence[str]) -> Path | None:
+    """Of a command of `deepspeed`; None if there is no such file and it would run here."""
+    named = hostfile_position(command)
+    found = DEFAULT_HOSTFILE if named is None else Path(command[named[0]].removeprefix(named[1]))
     if found.is_file():
         return found
     if found != DEFAULT_HOSTFILE:

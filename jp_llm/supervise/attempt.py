@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,7 @@ _SECONDS_FOR_OUTPUT = 5.0
 class Attempt:
     """A running launcher; nothing of it outlives `end`, or this process."""
 
-    def __init__(self, argv: Sequence[str], log: Path) -> None:
+    def __init__(self, argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         """Start it in a session of its own: the keys of the terminal reach only the supervisor."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("ab", buffering=0)
@@ -31,6 +31,7 @@ class Attempt:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=(theirs,),
+            env=environment,
             start_new_session=True,
         )
         os.close(theirs)

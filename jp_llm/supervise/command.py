@@ -1,13 +1,13 @@
 """The launcher command that is supervised, and the training words in it."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jp_llm.runtime.commands import SCRIPT, hostfile_position, script_position
 from jp_llm.runtime.errors import config_error
 
-TRAINING_SCRIPT = "train.py"
-_HOSTFILE_FLAGS = ("--hostfile", "-hostfile", "--machinefile", "-machinefile")
 USAGE = "python launch/supervise.py torchrun --nproc_per_node 8 launch/train.py <words> (or any other launcher)"
 
 
@@ -26,25 +26,27 @@ class Command:
     @property
     def hostfile(self) -> Path | None:
         """The file that names the hosts, if the launcher was given one."""
-        position = self._hostfile_position()
-        return None if position is None else Path(self.launcher[position].rpartition("=")[2])
+        found = hostfile_position(self.launcher)
+        return None if found is None else Path(self.launcher[found[0]].removeprefix(found[1]))
 
     def with_hostfile(self, path: Path) -> "Command":
         """The same with another hostfile."""
-        position = self._hostfile_position()
-        assert position is not None
-        flag, equals, _ = self.launcher[position].rpartition("=")
-        changed = f"{flag}{equals}{path}"
-        return Command((*self.launcher[:position], changed, *self.launcher[position + 1 :]), self.words)
+        found = hostfile_position(self.launcher)
+        assert found is not None
+        position, front = found
+        return Command((*self.launcher[:position], f"{front}{path}", *self.launcher[position + 1 :]), self.words)
 
-    def _hostfile_position(self) -> int | None:
-        # For mpirun and pdsh, -H is a list of hosts.
-        flags = (*_HOSTFILE_FLAGS, "-H") if Path(self.launcher[0]).name == "deepspeed" else _HOSTFILE_FLAGS
-        for position, word in enumerate(self.launcher):
-            flag, equals, _ = word.partition("=")
-            if flag in flags and (equals or position + 1 < len(self.launcher)):
-                return position if equals else position + 1
-        return None
+    def check(self) -> None:
+        """Whether there is such a launcher.
+
+        Raises:
+            UserError: there is none, or it was forgotten.
+        """
+        program = self.launcher[0]
+        if program.endswith(SCRIPT) and len(self.launcher) == 1:
+            raise config_error([f"{program}: no launcher stands before it; put python, torchrun or deepspeed there"])
+        if shutil.which(program) is None:
+            raise config_error([f"{program}: there is no such program here; is the virtual environment active?"])
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -54,7 +56,7 @@ def parse(argv: Sequence[str]) -> Command:
         UserError: there is no such word.
     """
     words = list(argv[1:] if argv[:1] == ["--"] else argv)
-    for position, word in enumerate(words):
-        if word.endswith(TRAINING_SCRIPT):
-            return Command(tuple(words[: position + 1]), tuple(words[position + 1 :]))
-    raise config_error([f"no word of the command ends in {TRAINING_SCRIPT}; usage: {USAGE}"])
+    position = script_position(words)
+    if position is None:
+        raise config_error([f"no word of the command ends in {SCRIPT}; usage: {USAGE}"])
+    return Command(tuple(words[: position + 1]), tuple(words[position + 1 :]))

@@ -6,16 +6,17 @@ little. What a file says counts only if it was written since the start; clocks o
 
 import os
 import signal
-import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jp_llm.runtime.commands import SCRIPT
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json, read_json_lines
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.supervise.command import TRAINING_SCRIPT
+from jp_llm.supervise.orders import is_of_a_person
 from jp_llm.supervise.policy import Ending, Order
+from jp_llm.watch.heartbeat import beat_path, host_name, pid_namespace
 
 # What is worse, or says more, comes first: of several processes the one counts that knows why.
 _BY_WEIGHT = (
@@ -28,17 +29,24 @@ _BY_WEIGHT = (
     ExitCode.UNEXPECTED,
 )
 KILL_REASON = "file KILL"
-"""How the reason of a stop by the file KILL begins in status.json."""
+"""What the reason of a stop by the file KILL says in status.json."""
+FOLDER_IS_HELD = "another run is working in this folder"
+"""What `locked` says of a folder that somebody holds."""
 
 
 class Evidence:
-    """What a run folder says about the start that began when this was made."""
+    """What a run folder says about the start that began when this was made.
 
-    def __init__(self, folder: RunFolder) -> None:
+    Args:
+        attempt: what the supervisor calls this start; its processes carry it in their heartbeats.
+    """
+
+    def __init__(self, folder: RunFolder, attempt: str) -> None:
         self.folder = folder
+        self.attempt = attempt
         self._before = {path: _content(path) for path in self._files()}
         self._sizes = {path: _size(path) for path in (folder.events, folder.metrics)}
-        self._killed: set[int] = set()
+        self._killed: set[Any] = set()
 
     def ending(self, code: int, num_steps: int, *, order: Order = Order.NOBODY) -> Ending:
         """All that is known now that the launcher returned `code`; `order` is the supervisor's own."""
@@ -47,20 +55,30 @@ class Evidence:
         reason = str(witness.get("reason") or "")
         if cause is ExitCode.UNEXPECTED:
             reason = "; ".join(filter(None, (reason, _meaning(code))))
-        if cause is ExitCode.SAVED and order is Order.NOBODY:
-            order = Order.PERSON if reason.startswith(KILL_REASON) else Order.SIGNAL
+        if cause is ExitCode.SAVED:
+            by_person = KILL_REASON in reason and is_of_a_person(self.folder)
+            order = Order.PERSON if by_person or order is Order.PERSON else Order.SIGNAL
+        is_held = cause is ExitCode.PREFLIGHT_REFUSED and FOLDER_IS_HELD in reason
         host = str(witness.get("host") or "") if cause is not ExitCode.UNEXPECTED or reason else ""
-        return Ending(cause, code, self.step_under_way(), reason, host, order)
+        return Ending(cause, code, self.step_under_way(), reason, host, order, is_held)
 
     def status(self) -> dict[str, Any]:
         """status.json of this start; empty if it wrote none."""
-        return self._new(self.folder.status)
+        status, beat = self._new(self.folder.status), self._new(beat_path(self.folder, 0))
+        is_of_another = beat.get("pid") == status.get("pid") and beat.get("attempt") not in (None, "", self.attempt)
+        return {} if is_of_another else status
 
-    def heartbeats(self) -> Iterator[dict[str, Any]]:
-        """The last heartbeat of every process of this start."""
-        for path in sorted(self.folder.heartbeats.glob("rank_*.json")):
-            if beat := self._new(path):
-                yield beat
+    def heartbeats(self) -> list[dict[str, Any]]:
+        """The last heartbeat of every process of this start, as far as it is known which these are."""
+        new = [beat for path in sorted(self.folder.heartbeats.glob("rank_*.json")) if (beat := self._new(path))]
+        # Some launchers take no variables to other hosts.
+        return [beat for beat in new if beat.get("attempt") == self.attempt] or [
+            beat for beat in new if not beat.get("attempt")
+        ]
+
+    def orphans(self) -> list[int]:
+        """Processes of this start, and of no other, that are still there on this machine."""
+        return orphans(beat for beat in self.heartbeats() if beat.get("attempt") == self.attempt)
 
     def step_under_way(self) -> int | None:
         """The step of the process that is furthest; None if training has not begun."""
@@ -74,17 +92,17 @@ class Evidence:
         return max(max(finished) + (not is_over), *beats, 0)
 
     def samples(self) -> range:
-        """Global indices of the samples of the step that is under way, where no batch was left out before it."""
+        """Global indices of the samples of the step that is under way; none where batches were left out."""
         begun, step = self._begun(), self.step_under_way()
-        if begun is None or step is None:
+        if begun is None or step is None or self.folder.interventions.exists():
             return range(0)
         size = int(begun["global_batch_size"])
         first = int(begun["consumed_samples"]) + (step - int(begun["step"]) - 1) * size
         return range(first, first + size)
 
     def about_to_kill(self) -> None:
-        """What is still there now does not end for a reason of its own."""
-        self._killed = {int(beat["pid"]) for beat in self.heartbeats() if _is_here(beat) and _is_training(beat["pid"])}
+        """What is not known to have ended by now does not end for a reason of its own."""
+        self._killed = {beat.get("rank") for beat in self.heartbeats() if not _is_gone(beat)}
 
     def failed(self) -> list[str]:
         """Processes that have failed, or that are no longer there although they did not say that they would go."""
@@ -92,7 +110,7 @@ class Evidence:
             f"process {beat.get('rank')} on {beat.get('host')}"
             for beat in self.heartbeats()
             if (beat.get("state") == "ended" and beat.get("code") not in (ExitCode.DONE, ExitCode.SAVED))
-            or (beat.get("state") == "running" and _is_here(beat) and not _is_training(beat.get("pid")))
+            or (beat.get("state") == "running" and _is_gone(beat))
         ]
 
     def _begun(self) -> dict[str, Any] | None:
@@ -113,7 +131,7 @@ class Evidence:
                 # All processes leave together; one that was on its way when another died proves nothing.
                 continue
             if cause is ExitCode.UNEXPECTED:
-                ended += _silent(beat for beat in beats if beat.get("pid") not in self._killed)
+                ended += _silent(beat for beat in beats if beat.get("rank") not in self._killed)
             if ended:
                 # What others say later is mostly that somebody has left.
                 return cause, min(ended, key=lambda witness: (not witness.get("reason"), witness.get("time", 0.0)))
@@ -158,24 +176,42 @@ def done_step(folder: RunFolder) -> int:
         return 0
 
 
-def orphans(heartbeats: Iterator[dict[str, Any]]) -> list[int]:
-    """Processes of a run on this machine that are still there, although their launcher is not."""
+def orphans(heartbeats: Iterable[dict[str, Any]]) -> list[int]:
+    """Of processes whose launcher is gone, those that are still there on this machine."""
     return [beat["pid"] for beat in heartbeats if _is_here(beat) and _is_training(beat.get("pid"))]
 
 
 def _is_here(beat: dict[str, Any]) -> bool:
     """Whether its process number means something to this process: the same host, and the same container."""
-    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    return beat.get("host") == host and beat.get("namespace") in (None, os.stat("/proc/self/ns/pid").st_ino)
+    return beat.get("host") == host_name() and beat.get("namespace") in (None, pid_namespace())
+
+
+def _is_gone(beat: dict[str, Any]) -> bool:
+    """Whether the process is known to have ended."""
+    if not _is_here(beat):
+        return False
+    try:
+        # The name of a program may hold spaces and brackets; what follows it may not.
+        state = Path(f"/proc/{int(beat['pid'])}/stat").read_bytes().rpartition(b")")[2].split()[0]
+        words = Path(f"/proc/{int(beat['pid'])}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except (OSError, ValueError, TypeError, LookupError):
+        return False
+    # A busy machine may not be able to say the words of a process that is there.
+    return state in b"ZX" or (bool(words) and not _has_script(words))
 
 
 def _is_training(pid: Any) -> bool:
     # The number may belong to somebody else by now.
     try:
-        words = Path(f"/proc/{int(pid)}/cmdline").read_bytes().split(b"\0")
+        return _has_script(Path(f"/proc/{int(pid)}/cmdline").read_bytes())
     except (OSError, ValueError, TypeError):
         return False
-    return any(word.endswith(TRAINING_SCRIPT.encode()) for word in words)
+
+
+def _has_script(words: bytes) -> bool:
+    return any(word.endswith(SCRIPT.encode()) for word in words.split(b"\0"))
 
 
 def _size(path: Path) -> int:

@@ -31,6 +31,8 @@ uses it."""
 
 PATIENCE_SECONDS = 30.0
 """For a process of an earlier start that is about to end."""
+ATTEMPT_VARIABLE = "PYTHON_JP_LLM_ATTEMPT"
+"""What a supervisor calls its start. Of its name because `deepspeed` takes what begins with PYTHON to other hosts."""
 
 ALARM, VERDICT = "alarm.json", "verdict.json"
 """In a folder of `stacks`: something is wrong, write your stacks; what it was, leave."""
@@ -59,6 +61,8 @@ class Beat:
     code: int | None = None
     """Exit code, of an ended process."""
     reason: str = ""
+    attempt: str = ""
+    """The start of a supervisor that the process belongs to; empty if nobody supervises it."""
 
 
 def beat_path(folder: RunFolder, rank: int) -> Path:
@@ -236,6 +240,7 @@ class Pulse:
             state="running" if self._ended is None else "ended",
             code=code,
             reason=reason,
+            attempt=os.environ.get(ATTEMPT_VARIABLE, ""),
         )
         # A disk that is full or away for a moment must not end a run; the watcher notices that it cannot write either.
         with suppress(OSError), atomic_writer(beat_path(self.folder, self.world.rank), durable=False) as file:

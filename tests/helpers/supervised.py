@@ -39,6 +39,10 @@ def beat(rank, step, state="running", **more):
     values = dict(rank=rank, step=step, host=socket.gethostname(), pid=os.getpid(), phase="step", time=time.time())
     write(run_dir / "heartbeats" / f"rank_{rank:05d}.json", state=state, **(values | more))
 
+def write_attempt(path):
+    path.with_suffix(".new").write_text(os.environ["PYTHON_JP_LLM_ATTEMPT"])
+    path.with_suffix(".new").replace(path)
+
 def wait_for(path):
     while not path.exists():
         time.sleep(0.02)
@@ -56,12 +60,14 @@ class Supervised:
             self.environment.pop(name, None)
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, body: str, *words: str, launcher: tuple[str, ...] = ()) -> None:
+    def start(
+        self, body: str, *words: str, launcher: tuple[str, ...] = (), front: tuple[str, ...] = (sys.executable,)
+    ) -> None:
         script = self.folder / "train.py"
         script.write_text(HEAD + body)
         settings = ["supervise.backoff_seconds=0.01", f"train.num_steps={NUM_STEPS}", "optim.warmup_steps=1"]
         settings += ["data.path=unused", f"run_dir={self.run_dir}", *words]
-        command = [sys.executable, "launch/supervise.py", "--", sys.executable, *launcher, str(script), *settings]
+        command = [sys.executable, "launch/supervise.py", "--", *front, *launcher, str(script), *settings]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -71,8 +77,8 @@ class Supervised:
         output, errors = self.process.communicate(timeout=seconds)
         return self.process.returncode, output + errors
 
-    def run(self, body: str, *words: str, launcher: tuple[str, ...] = ()) -> tuple[int, str]:
-        self.start(body, *words, launcher=launcher)
+    def run(self, body: str, *words: str, **keywords: tuple[str, ...]) -> tuple[int, str]:
+        self.start(body, *words, **keywords)
         return self.end()
 
     def events(self, kind: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jp_llm.runtime.commands import environment_files, safe_command, script_position
+from jp_llm.runtime.commands import environment_files, hostfile_position, safe_command, script_position
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.words import packed
 
@@ -67,3 +67,23 @@ def test_environment_files_of_deepspeed_are_named(tmp_path: Path) -> None:
     (tmp_path / ".deepspeed_env").write_text("LD_PRELOAD=/tmp/x.so\nNCCL_DEBUG=INFO\n")
     [note] = environment_files(tmp_path)
     assert "sets LD_PRELOAD, NCCL_DEBUG from it" in note
+
+
+def test_words_of_a_file_are_packed_themselves(hostfile: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("# what I train\nmodel/size=nano\nrun_dir='runs/a b'\n")
+    front = ["deepspeed", "-H", str(hostfile), "launch/train.py"]
+    command = safe_command([*front, f"@{tmp_path / 'words.txt'}", "seed=1"])
+    assert command == [*front, packed(["model/size=nano", "run_dir='runs/a b'", "seed=1"])]
+
+
+@pytest.mark.parametrize("front", ["torchrun --rdzv_id ds", "srun -J deepspeed python"])
+def test_the_value_of_an_option_is_not_the_launcher(front: str, hostfile: Path) -> None:
+    command = [*front.split(), "-H", str(hostfile), "launch/train.py"]
+    assert safe_command([*command, *WORDS]) == [*command, *WORDS]
+    assert hostfile_position(command) is None
+
+
+@pytest.mark.parametrize("front", ["nice -n 5 deepspeed", "python -u /opt/bin/deepspeed", "env A=b ds"])
+def test_deepspeed_behind_other_words_is_the_launcher(front: str, hostfile: Path) -> None:
+    command = [*front.split(), "-H", str(hostfile), "launch/train.py"]
+    assert safe_command([*command, *WORDS]) == [*command, packed(WORDS)]

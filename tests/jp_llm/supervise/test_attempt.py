@@ -32,13 +32,14 @@ def test_a_process_that_a_daemon_started_is_found_by_its_heartbeat(supervised: S
     script = supervised.folder / "remote" / "train.py"
     script.parent.mkdir()
     supervised.run_dir.mkdir()
-    code = 'beat(0, 3); (run_dir / "alive").touch(); time.sleep(1000)'
+    # Its launcher takes the name of the start to it.
+    code = 'beat(0, 3, attempt=(run_dir / "go").read_text()); (run_dir / "alive").touch(); time.sleep(1000)'
     script.write_text(HEAD + f'wait_for(run_dir / "go")\n{code}')
     with subprocess.Popen([sys.executable, str(script), f"run_dir={supervised.run_dir}"]) as remote:
         try:
             body = """
 if start == 1:
-    (run_dir / "go").touch(); wait_for(run_dir / "alive"); sys.exit(1)
+    write_attempt(run_dir / "go"); wait_for(run_dir / "alive"); sys.exit(1)
 ended("done", 0, 20)
 """
             result, output = supervised.run(body)

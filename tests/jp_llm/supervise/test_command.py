@@ -1,5 +1,6 @@
 """A launcher command is divided and put together again without losing a word."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,12 @@ def test_a_command_without_training_is_refused(argv: list[str]) -> None:
         ("deepspeed --hostfile old --num_gpus 8 x/train.py", "deepspeed --hostfile new --num_gpus 8 x/train.py"),
         ("deepspeed --hostfile=old x/train.py", "deepspeed --hostfile=new x/train.py"),
         ("/bin/deepspeed -H old x/train.py", "/bin/deepspeed -H new x/train.py"),
+        ("deepspeed -Hold x/train.py", "deepspeed -Hnew x/train.py"),
+        ("deepspeed --hostf old x/train.py", "deepspeed --hostf new x/train.py"),
+        (
+            "python -m deepspeed.launcher.runner -H old x/train.py",
+            "python -m deepspeed.launcher.runner -H new x/train.py",
+        ),
         ("mpirun -n 4 -machinefile old x/train.py", "mpirun -n 4 -machinefile new x/train.py"),
     ],
 )
@@ -51,3 +58,12 @@ def test_the_hostfile_of_a_launcher_is_found_and_replaced(launcher: str, changed
 @pytest.mark.parametrize("launcher", ["torchrun x/train.py", "mpirun -H n1,n2 x/train.py"])
 def test_a_launcher_without_one(launcher: str) -> None:
     assert parse(launcher.split()).hostfile is None
+
+
+def test_a_launcher_that_is_not_there_or_was_forgotten_is_refused(tmp_path: Path) -> None:
+    parse([sys.executable, "launch/train.py"]).check()
+    with pytest.raises(UserError, match="is the virtual environment active"):
+        parse(["torchrunn", "launch/train.py"]).check()
+    with pytest.raises(UserError, match="put python, torchrun or deepspeed there") as caught:
+        parse(["launch/train.py", "a=b"]).check()
+    assert caught.value.code is ExitCode.CONFIG_REFUSED

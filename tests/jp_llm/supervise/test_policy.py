@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from jp_llm.config.supervise import SuperviseConfig
 from jp_llm.runtime.errors import ExitCode
-from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide
+from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide, stop_in_between
 
 SETTINGS = SuperviseConfig(max_restarts=3, reset_steps=100, backoff_seconds=1.0, max_backoff_seconds=5.0)
 
@@ -111,3 +111,42 @@ def test_a_run_that_only_dies_is_stopped_and_never_waits_for_long(steps: list[in
         assert settings.backoff_seconds <= decision.wait_seconds <= 60.0
         restarts += 1
     assert restarts <= 5
+
+
+def early(host: str, cause: ExitCode = ExitCode.UNEXPECTED) -> Ending:
+    return Ending(cause, 1, None, "no network", host)
+
+
+@pytest.mark.parametrize("in_slurm", [False, True])
+def test_a_host_on_which_it_never_begins_is_left_out(in_slurm: bool) -> None:
+    settings = SuperviseConfig(max_restarts=9)
+    hosts = [early("a"), early("b"), early("b"), early("b", ExitCode.HUNG), early("b")]
+    found = [decision.action for decision in after(*hosts, in_slurm=in_slurm, settings=settings)]
+    elsewhere = Action.REQUEUE_ELSEWHERE if in_slurm else Action.RESTART_ELSEWHERE
+    assert found == [Action.RESTART] * 3 + [elsewhere, Action.RESTART]
+
+
+def test_deaths_at_a_step_or_of_no_known_host_are_in_between() -> None:
+    settings = SuperviseConfig(max_restarts=9)
+    endings = [early("b"), early("b"), death(5), early("b"), early("b"), early(""), early("b")]
+    assert {decision.action for decision in after(*endings, settings=settings)} == {Action.RESTART}
+
+
+def test_a_folder_that_is_held_is_final_only_at_the_first_start() -> None:
+    held = Ending(ExitCode.PREFLIGHT_REFUSED, 3, None, "another run is working", is_held=True)
+    (first,) = after(held)
+    assert (first.action, first.code) == (Action.STOP, 3)
+    assert first.words == "not started: another run is working"
+    assert [decision.action for decision in after(death(5), held, held)] == [Action.RESTART] * 3
+
+
+@pytest.mark.parametrize("step", [None, 0])
+def test_a_run_that_was_stopped_before_its_first_step_has_saved_nothing(step: int | None) -> None:
+    (decision,) = after(Ending(ExitCode.SAVED, 85, step, "file KILL", "", Order.PERSON))
+    assert decision.words.startswith("stopped before anything was trained: file KILL")
+
+
+def test_a_stop_between_two_starts() -> None:
+    assert stop_in_between(Order.SIGNAL, in_slurm=True).action is Action.REQUEUE
+    assert stop_in_between(Order.PERSON, in_slurm=True).action is Action.STOP
+    assert stop_in_between(Order.SIGNAL, in_slurm=False).code == ExitCode.SAVED
