@@ -171,7 +171,6 @@ LAYOUTS: list[dict[str, Any]] = [
 ]
 LAYOUTS += [
     {"parallel": {"zero_stage": 1, "tensor": 4}, "train__precision": "bf16", **GROUPED},
-    {"parallel": {"zero_stage": 3, "tensor": 4}, **GROUPED},
     {"model__arch": "gpt2", "parallel": {"zero_stage": 1, "pipeline": 2}, "train__precision": "bf16"},
     {"model__arch": "palm", "parallel": {"zero_stage": 0, "pipeline": 2, "tensor": 2}},
     {"model__arch": "gpt2", "parallel": {"zero_stage": 3, "pipeline": 2, "tensor": 2}, "train__precision": "bf16"},
@@ -184,7 +183,7 @@ LAYOUTS += [
 @pytest.mark.distributed
 @pytest.mark.parametrize("overrides", LAYOUTS, ids=str)
 def test_no_false_alarm(overrides: dict[str, Any], four_processes: Processes) -> None:
-    # 169 steps over all layouts, each compared twice.
+    # 156 steps over all layouts, each compared twice.
     assert four_processes.run(undisturbed, overrides, 13) == [13] * 4
 
 
