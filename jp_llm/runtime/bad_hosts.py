@@ -1,7 +1,5 @@
 """Hosts that a restart leaves out: `bad_hosts.txt`, to which people may write too."""
 
-from collections.abc import Iterable
-
 from jp_llm.runtime.run_folder import RunFolder
 
 
@@ -13,14 +11,12 @@ def bad_hosts(folder: RunFolder) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line))
 
 
-def add_bad_hosts(folder: RunFolder, hosts: Iterable[str]) -> None:
-    """Remember hosts for good."""
-    known = bad_hosts(folder)
-    new = [host for host in dict.fromkeys(hosts) if host not in known]
-    if not new:
+def add_bad_host(folder: RunFolder, host: str) -> None:
+    """Remember a host for good."""
+    if host in bad_hosts(folder):
         return
     with folder.bad_hosts.open("a+", encoding="utf-8") as file:
         file.seek(0)
         text = file.read()
         # The last line of a file that a person wrote may have no end.
-        file.write("\n" * (bool(text) and not text.endswith("\n")) + "".join(f"{host}\n" for host in new))
+        file.write("\n" * (bool(text) and not text.endswith("\n")) + f"{host}\n")

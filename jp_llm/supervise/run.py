@@ -15,7 +15,6 @@ from typing import Any
 
 from jp_llm.config import app
 from jp_llm.config.run import RunConfig
-from jp_llm.runtime.bad_hosts import add_bad_hosts, bad_hosts
 from jp_llm.runtime.commands import safe_command
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import append_json_line
@@ -26,7 +25,7 @@ from jp_llm.supervise import slurm
 from jp_llm.supervise.attempt import Attempt
 from jp_llm.supervise.command import Command
 from jp_llm.supervise.evidence import Evidence, done_step, kill_all, orphans
-from jp_llm.supervise.hosts import write_hostfile_without
+from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_without
 from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide
 
 _POLL_SECONDS = 0.2
@@ -214,7 +213,7 @@ class Supervisor:
         """Leave out the host that failed."""
         if not ending.host:
             return Decision(Action.STOP, decision.code, f"{decision.words}; which host is not known")
-        add_bad_hosts(self.folder, [ending.host])
+        add_bad_host(self.folder, ending.host)
         if decision.action is Action.REQUEUE_ELSEWHERE:
             return decision
         words = f"{decision.words}; {ending.host} is in {self.folder.bad_hosts}"

@@ -7,7 +7,7 @@ import torch.distributed
 
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.replicas import ReplicaMismatch
-from jp_llm.runtime.bad_hosts import add_bad_hosts
+from jp_llm.runtime.bad_hosts import add_bad_host
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.records import Events, attempt
 
@@ -51,8 +51,8 @@ class ReplicaCheck:
                 hosts=sorted(set(mismatch.hosts.values())),
                 bad_hosts=list(mismatch.bad_hosts),
             )
-            if self._events.is_main and mismatch.bad_hosts:
-                attempt(partial(add_bad_hosts, self._folder, mismatch.bad_hosts))
+            for host in mismatch.bad_hosts if self._events.is_main else ():
+                attempt(partial(add_bad_host, self._folder, host))
             # A launcher ends all processes as soon as one has ended, and the main process has something to write.
             torch.distributed.barrier()
             raise

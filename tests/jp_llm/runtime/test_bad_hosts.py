@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jp_llm.runtime.bad_hosts import add_bad_hosts, bad_hosts
+from jp_llm.runtime.bad_hosts import add_bad_host, bad_hosts
 from jp_llm.runtime.run_folder import RunFolder
 
 
@@ -12,8 +12,8 @@ def test_a_person_may_write_the_list_too(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert bad_hosts(folder) == []
     folder.bad_hosts.write_text("n3  # ECC errors since Monday\n\n# n4 is fine again\nn3\n")
-    add_bad_hosts(folder, ["n7"])
-    add_bad_hosts(folder, ["n7", "n3"])
+    for host in ("n7", "n7", "n3"):
+        add_bad_host(folder, host)
     assert bad_hosts(folder) == ["n3", "n7"]
 
 
@@ -31,5 +31,6 @@ def test_every_host_has_its_line(before: str | None, after: str, tmp_path: Path)
     folder = RunFolder(tmp_path)
     if before is not None:
         folder.bad_hosts.write_text(before)
-    add_bad_hosts(folder, ["n1", "n4", "n1"])
+    for host in ("n1", "n4", "n1"):
+        add_bad_host(folder, host)
     assert folder.bad_hosts.read_text() == after
