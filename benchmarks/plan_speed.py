@@ -2,8 +2,8 @@
 
     python benchmarks/plan_speed.py [rounds]
 
-`launch/plan.py` in fresh processes, as a user starts it: 13B on 128 GPUs, where the search has most to try, and a run
-that does not fit, whose refusal looks for what does.
+`launch/plan.py` in fresh processes, as a user starts it: 13B on 128 GPUs, where the search has most to try, and runs
+that do not fit, whose refusals look for what does.
 """
 
 import resource
@@ -19,6 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 CASES = {
     "13B on 128 GPUs": ("model/size=13b", "model/arch=palm", "cluster=a100-40gb", "cluster.nodes=16"),
     "13B on 8 GPUs of 20 GiB, refused": ("model/size=13b", "cluster=a100-40gb", "cluster.memory_gib=20"),
+    "400 layers on 8 GPUs, refused": ("model/size=13b", "model.num_layers=400", "cluster=a100-40gb"),
+    "micro-batches of 512 on 8 GPUs, refused": ("model/size=6.7b", "cluster=a100-40gb", "train.micro_batch_size=512"),
+    "13B on 4,096 GPUs": ("model/size=13b", "cluster=a100-40gb", "cluster.nodes=512"),
+    "13B on 128 GPUs, a batch of 960": (
+        *("model/size=13b", "model/arch=palm", "cluster=a100-40gb", "cluster.nodes=16"),
+        "train.global_batch_size=960",
+    ),
     "1.3B on 8 GPUs": ("model/size=1.3b", "cluster=h100"),
 }
 

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard", "plan"},
     "plan": GROUND,
     "supervise": GROUND | {"watch"},
-    "submit": GROUND | {"supervise"},
+    "submit": GROUND | {"plan", "supervise"},
     "export": GROUND | {"parallel", "model", "checkpoint"},
     "generate": GROUND | {"export", "checkpoint"},
     "evaluate": GROUND | {"export", "checkpoint", "generate"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import ssh_cluster
 from ssh_cluster import Cluster
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.runtime.commands import safe_command
@@ -19,17 +19,8 @@ from jp_llm.runtime.errors import ExitCode
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 OVERRIDES = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
+    *TINY_WORDS,
     "train.num_steps=2",
-    "train.global_batch_size=4",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
     "parallel.zero_stage=3",
 ]
 # A name of a folder that must arrive as it is: every shell would make something else of it.

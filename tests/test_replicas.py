@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.runtime.run_folder import RunFolder
@@ -16,17 +16,9 @@ from jp_llm.runtime.run_folder import RunFolder
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 WORDS = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
+    *TINY_WORDS,
     "train.num_steps=6",
-    "train.global_batch_size=4",
-    "train.micro_batch_size=2",
     "train.precision=bf16",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
     "parallel.zero_stage=1",
     "checkpoint.every_steps=1",
     "guard.replica_check_every_steps=2",

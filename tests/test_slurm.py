@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from slurm_cluster import SlurmCluster, slurm_cluster, wait_for
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.runtime.files import read_json, read_json_lines
@@ -18,18 +18,9 @@ from jp_llm.runtime.run_folder import RunFolder
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 80
 OVERRIDES = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
+    *TINY_WORDS,
     f"train.num_steps={STEPS}",
     "train.global_batch_size=8",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.eval_every_steps=0",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
     "parallel.zero_stage=2",
     "checkpoint.every_steps=5",
     "slurm.nodes=2",

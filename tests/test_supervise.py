@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.checkpoint.format import KINDS, damage, read_manifest
 from jp_llm.checkpoint.reader import CheckpointReader
@@ -23,17 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 NUM_STEPS = 12
 WORDS = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
-    "train.global_batch_size=4",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.eval_every_steps=0",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
+    *TINY_WORDS,
     "parallel.zero_stage=1",
     "checkpoint.every_steps=5",
     "checkpoint.keep_last=9",

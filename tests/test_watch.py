@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json_lines
@@ -22,17 +22,7 @@ from jp_llm.runtime.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 OVERRIDES = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
-    "train.global_batch_size=4",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.eval_every_steps=0",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
+    *TINY_WORDS,
     "checkpoint.every_steps=100000",
     "watchdog.beat_seconds=0.5",
     "watchdog.silence_seconds=4",

@@ -1,6 +1,6 @@
 """`cluster`: the hardware, as the planner sees it (`configs/cluster/<name>.yaml`)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,8 @@ class ClusterConfig(Section):
 
     name: str
     """Of the file."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """What the processes compute on; on the two memory is counted in different ways."""
     nodes: PositiveInt = 1
     """Machines with devices_per_node each."""
     devices_per_node: PositiveInt = 8

@@ -1,6 +1,7 @@
 """Which layers stand on which pipeline stage, so that no stage has much more to compute than another."""
 
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 
 from jp_llm.config.arithmetic import block_flops_per_token, head_flops_per_token
 from jp_llm.config.model import ModelConfig
@@ -53,9 +54,12 @@ def divide(
     # allocation of identical units under convex costs: Fox 1966, "Discrete optimization via marginal analysis").
     # The rest of the key settles equals: not with the head, not with the embedding, late, where less is in flight.
     counts = [1] * parts
+    cheapest = [(cost(part, 2), part == parts - 1, -part) for part in range(parts)]
+    heapify(cheapest)
     for _ in range(model.num_layers - parts):
-        chosen = min(range(parts), key=lambda part: (cost(part, counts[part] + 1), part == parts - 1, -part))
-        counts[chosen] += 1
+        _, last, negative = cheapest[0]
+        counts[-negative] += 1
+        heapreplace(cheapest, (cost(-negative, counts[-negative] + 1), last, negative))
     starts = [sum(counts[:part]) for part in range(parts)]
     return tuple(
         Stage(

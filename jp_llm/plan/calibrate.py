@@ -207,7 +207,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def hardware_problem(run: Measured, cluster: ClusterConfig) -> str:
     """Why the run says nothing about this cluster; empty if it does."""
-    on_cpu, for_cpu = run.device == "cpu", cluster.name == "cpu"
+    on_cpu, for_cpu = run.device == "cpu", cluster.device == "cpu"
     if on_cpu != for_cpu:
         return (
             f"cluster: the run was on {run.device}, but {cluster.name} describes {'a CPU' if for_cpu else 'GPUs'}; "
@@ -226,7 +226,7 @@ def run(config: CalibrateConfig, predict: Predict) -> None:
     """Print what was found, and write the cluster file if one is named.
 
     Raises:
-        UserError: as `calibrate`, or a cluster file of that name is there already.
+        UserError: as `calibrate`, or a cluster file of that name is there already or cannot be written.
     """
     assert config.cluster is not None
     path = None if config.output is None else CONFIG_FOLDER / "cluster" / f"{config.output}.yaml"
@@ -258,12 +258,16 @@ def describe(found: Calibration, run_dir: Path) -> str:
 
 def write_cluster(path: Path, cluster: ClusterConfig, found: Calibration) -> None:
     """`cluster` with the efficiency that was found, as a file of the group `cluster`."""
-    # The planner knows a machine without GPUs by its name.
-    name = cluster.name if cluster.name == "cpu" else path.stem
-    values = {**cluster.model_dump(mode="json"), "name": name, EFFICIENCY: float(f"{found.efficiency:.4g}")}
+    values = {**cluster.model_dump(mode="json"), "name": path.stem, EFFICIENCY: float(f"{found.efficiency:.4g}")}
     run = found.measured
     comment = f"# {cluster.name}, {EFFICIENCY} from {run.num_records} records of a run of {run.config.model.size} on "
     comment += f"{run.layout.world_size} x {run.device}: {run.seconds:.4g} s per step."
     text = yaml.safe_dump({"cluster": values}, allow_unicode=True, sort_keys=False)
-    with atomic_writer(path) as file:
-        file.write(f"# @package _global_\n{comment}\n{text}".encode())
+    try:
+        with atomic_writer(path) as file:
+            file.write(f"# @package _global_\n{comment}\n{text}".encode())
+    except OSError as error:
+        raise UserError(
+            f"output: {path} cannot be written ({error.strerror}); leave output= out and give the override above, or "
+            "run it in a checkout that is yours"
+        ) from None

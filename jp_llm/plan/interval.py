@@ -16,7 +16,7 @@ def checkpoint_interval(stall_seconds: float, mean_seconds_between_failures: flo
     restart comes on top and does not depend on t.
 
     Args:
-        stall_seconds: how long training stands still for a save (`stall_seconds` of the event `checkpoint`), over 0.
+        stall_seconds: how long training stands still for a save (`stall_seconds` of the event `save`), over 0.
         mean_seconds_between_failures: of the whole job.
 
     Returns:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from jp_llm.config import app
 from jp_llm.config.cluster import ClusterConfig
@@ -15,15 +14,18 @@ from jp_llm.plan.remedy import refusal
 from jp_llm.plan.report import report
 from jp_llm.plan.search import SEARCHED, Estimate, search
 from jp_llm.plan.time import step_time
+from jp_llm.plan.vocabulary import with_vocabulary
 from jp_llm.runtime.errors import config_error
-from jp_llm.shards.manifest import DatasetManifest
-from jp_llm.tokenizer.manifest import TokenizerManifest
 
-ASSUMED_VOCABULARY = 50_000
-"""Where neither data nor model.vocab_size is named."""
 NAMED_KINDS = 8
 JSON_FLAG = "--json"
 CALIBRATE = "calibrate"
+HELP_FLAGS = {"-h", "--help"}
+HELP = f"""\
+The best layouts of a run on a cluster, e.g. model/size=13b cluster=a100-40gb cluster.nodes=16, see docs/planning.md.
+  {JSON_FLAG}  prints the plan as JSON
+  {CALIBRATE} run_dir=runs/first cluster=a100-80gb [output=ours]  finds out how fast a run really was
+"""
 
 
 class PlanConfig(RunConfig):
@@ -33,10 +35,13 @@ class PlanConfig(RunConfig):
         # The search decides how the batch is divided.
         settled = ("data.path:", "train.global_batch_size:")
         found = [problem for problem in super().problems() if not problem.startswith(settled)]
-        if self.cluster is None:
-            found.append(
-                "cluster: choose the hardware, e.g. cluster=a100-80gb cluster.nodes=4 (--help lists the files)"
-            )
+        given = self.parallel.world_size
+        if given is not None and self.cluster is not None and given != self.cluster.world_size:
+            found = [
+                f"parallel.world_size: {given} are not the {self.cluster.nodes} x {self.cluster.devices_per_node} = "
+                f"{self.cluster.world_size} processes of the cluster, for which is planned; leave it out, or change "
+                "cluster.nodes or cluster.devices_per_node"
+            ]
         return found
 
 
@@ -49,6 +54,8 @@ def main(words: Sequence[str]) -> int:
     """
     if words[:1] == [CALIBRATE]:
         return app.run(CALIBRATE, CalibrateConfig, lambda config: calibrate.run(config, seconds_per_step), words[1:])
+    if HELP_FLAGS & set(words):
+        print(HELP)
     overrides = [word for word in words if word != JSON_FLAG]
 
     def show(config: PlanConfig) -> None:
@@ -66,16 +73,18 @@ def plan(config: RunConfig, words: Sequence[str], *, as_json: bool = False) -> s
     """Text or JSON of the best layouts.
 
     Raises:
-        UserError: nothing fits.
+        UserError: no cluster is named, its dataset cannot be read, or nothing fits.
     """
     cluster = config.cluster
     if cluster is None:
-        raise ValueError("the configuration names no cluster")
+        raise config_error(
+            ["cluster: choose the hardware, e.g. cluster=a100-80gb cluster.nodes=4 (--help lists the files)"]
+        )
     config, notes = with_vocabulary(config)
     held = held_keys(words)
     found = search(config, cluster, held)
     if found.best is None:
-        raise config_error([refusal(config, cluster, held)])
+        raise config_error([refusal(config, cluster, held, found)])
     kinds = found.kinds(NAMED_KINDS)
     command = ["python", "launch/train.py", *training_words(words, found.best)]
     if not config.data.path:
@@ -96,20 +105,3 @@ def training_words(words: Sequence[str], best: Estimate) -> list[str]:
     """The user's words and those that choose the layout."""
     given = {word.partition("=")[0] for word in words}
     return [*words, *(word for word in best.overrides if word.partition("=")[0] not in given)]
-
-
-def with_vocabulary(config: RunConfig) -> tuple[RunConfig, list[str]]:
-    """The configuration with the vocabulary of its dataset, and what had to be assumed.
-
-    Raises:
-        UserError: the dataset cannot be read.
-    """
-    notes = []
-    size = config.model.vocab_size
-    if size is None and config.data.path:
-        folder = Path(config.data.path)
-        size = TokenizerManifest.load(folder / DatasetManifest.load(folder).tokenizer.folder).vocab_size
-    elif size is None:
-        size = ASSUMED_VOCABULARY
-        notes.append(f"a vocabulary of {size:,} is assumed; name data.path or model.vocab_size")
-    return config.model_copy(update={"model": config.model.model_copy(update={"vocab_size": size})}), notes

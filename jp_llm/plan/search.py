@@ -13,10 +13,13 @@ from jp_llm.plan.memory import RankMemory, rank_memory
 from jp_llm.plan.time import StepTime, step_time
 
 GIB = 2**30
-MICRO_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+LARGEST_ODD_MICRO_BATCH, LARGEST_MICRO_BATCH = 16, 64
+"""Every divisor of the batch is tried up to the first, powers of two up to the second."""
 VIRTUAL_STAGES = (1, 2, 4)
 NEAR_TIE = 0.02
-"""Among layouts that are so little slower than the fastest the simplest is taken: the estimate is not finer."""
+"""Layouts that are so little slower than the fastest are as good: the estimate is not finer."""
+TIGHT = 0.95
+"""Of the device's memory. The memory of GPUs is computed, not measured: what needs more may not fit after all."""
 
 SEARCHED = (
     "parallel.zero_stage",
@@ -37,22 +40,32 @@ class Estimate:
     config: RunConfig
     cluster: ClusterConfig
     layout: Layout
-    time: StepTime
+
+    @cached_property
+    def time(self) -> StepTime:
+        """Of one step."""
+        return step_time(self.config, self.layout, self.cluster)
 
     @cached_property
     def memory(self) -> RankMemory:
         """Of the fullest process."""
-        return rank_memory(self.config, self.layout, device="cpu" if self._on_cpu else "cuda")
+        return rank_memory(self.config, self.layout, device=self.cluster.device)
 
     @property
     def fits(self) -> bool:
         """Whether device and host memory suffice; on a CPU they are one."""
-        host = 0 if self._on_cpu else self.memory.host * self.cluster.devices_per_node
-        return self.memory.total <= self.cluster.memory_gib * GIB and host <= self.cluster.host_memory_gib * GIB
+        return self.memory.total <= self.cluster.memory_gib * GIB and self.fits_host
 
     @property
-    def _on_cpu(self) -> bool:
-        return self.cluster.name == "cpu"
+    def fits_host(self) -> bool:
+        """Whether what a node's processes keep in host memory does."""
+        host = 0 if self.cluster.device == "cpu" else self.memory.host * self.cluster.devices_per_node
+        return host <= self.cluster.host_memory_gib * GIB
+
+    @property
+    def tight(self) -> bool:
+        """Whether it fits with little to spare."""
+        return self.memory.total > TIGHT * self.cluster.memory_gib * GIB
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -84,7 +97,7 @@ class Estimate:
 
 def estimate(config: RunConfig, layout: Layout, cluster: ClusterConfig) -> Estimate:
     """The expectation of a run as it is configured."""
-    return Estimate(config, cluster, layout, step_time(config, layout, cluster))
+    return Estimate(config, cluster, layout)
 
 
 @dataclass(frozen=True)
@@ -96,13 +109,14 @@ class Search:
 
     @cached_property
     def best(self) -> Estimate | None:
-        """The simplest of those that fit and are nearly as fast as the fastest that does."""
+        """Of those that fit and are nearly as fast as the fastest that does: one that is not tight, and the simplest of
+        these."""
         fastest = next((candidate for candidate in self.candidates if candidate.fits), None)
         if fastest is None:
             return None
         limit = fastest.time.total * (1 + NEAR_TIE)
         near = [candidate for candidate in self.candidates if candidate.time.total <= limit and candidate.fits]
-        return min(near, key=lambda candidate: (candidate.complexity, candidate.time.total))
+        return min(near, key=lambda candidate: (candidate.tight, candidate.complexity, candidate.time.total))
 
     def kinds(self, count: int) -> list[Estimate]:
         """The best, then the fastest that fits of each other combination of ZeRO, tensor, pipeline, recomputation."""
@@ -125,33 +139,45 @@ def _kind(candidate: Estimate) -> tuple[object, ...]:
     return parallel.zero_stage, parallel.tensor, parallel.pipeline, train.activation_checkpointing
 
 
-def search(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset(), *, lean: bool = False) -> Search:
+def search(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset()) -> Search:
     """Estimate every legal layout.
 
     Args:
         held: keys of `SEARCHED` whose value in `config` is wanted.
-        lean: look only at micro-batches of 1 with recomputation, to learn whether anything fits.
     """
-    found = [estimate(choice, layout, cluster) for choice, layout in _choices(config, cluster, held, lean)]
+    found = [estimate(choice, layout, cluster) for choice, layout in _choices(config, cluster, held)]
     return Search(tuple(sorted(found, key=lambda candidate: candidate.time.total)))
 
 
+def leanest(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset()) -> Estimate | None:
+    """The fastest layout that fits with micro-batches of 1 and recomputation, where `held` allows these: without
+    it nothing fits."""
+    found = (estimate(choice, layout, cluster) for choice, layout in _choices(config, cluster, held, lean=True))
+    return min((one for one in found if one.fits), key=lambda candidate: candidate.time.total, default=None)
+
+
+def divisible(config: RunConfig, cluster: ClusterConfig, held: Set[str] = frozenset()) -> bool:
+    """Whether any layout divides model and batch over the cluster."""
+    return next(_choices(config, cluster, held, lean=True), None) is not None
+
+
 def _choices(
-    config: RunConfig, cluster: ClusterConfig, held: Set[str], lean: bool
+    config: RunConfig, cluster: ClusterConfig, held: Set[str], *, lean: bool = False
 ) -> Iterator[tuple[RunConfig, Layout]]:
     parallel, train = config.parallel, config.train
-    sizes = (1,) if lean else tuple(sorted({*MICRO_BATCH_SIZES, train.micro_batch_size}))
     virtual_stages = (parallel.virtual_stages,) if "parallel.virtual_stages" in held else VIRTUAL_STAGES
-    micro_batches = (train.micro_batch_size,) if "train.micro_batch_size" in held else sizes
+    micro_batches = (1,) if lean else _micro_batches(config)
     recomputing = (True,) if lean else (False, True)
+    if "train.micro_batch_size" in held:
+        micro_batches = (train.micro_batch_size,)
     if "train.activation_checkpointing" in held:
         recomputing = (train.activation_checkpointing,)
     divisions = tuple(_divisions(config, held))
-    for virtual, size, recompute in product(virtual_stages, micro_batches, recomputing):
-        update = {"micro_batch_size": size, "activation_checkpointing": recompute}
-        own_train = train.model_copy(update=update)
+    for virtual, size in product(virtual_stages, micro_batches):
         own_parallel = parallel.model_copy(update={"virtual_stages": virtual})
+        own_train = train.model_copy(update={"micro_batch_size": size})
         base = config.model_copy(update={"parallel": own_parallel, "train": own_train})
+        trains = [own_train.model_copy(update={"activation_checkpointing": recompute}) for recompute in recomputing]
         for layout in base.legal_layouts(cluster.world_size):
             if not _wanted(base, layout, cluster, held):
                 continue
@@ -159,7 +185,16 @@ def _choices(
             shared = layout.data > 1 or "parallel.zero_stage" in held
             for stage, policy in divisions if shared else divisions[:1]:
                 axes = {"tensor": layout.tensor, "pipeline": layout.pipeline, "zero_stage": stage, "gather": policy}
-                yield base.model_copy(update={"parallel": own_parallel.model_copy(update=axes)}), layout
+                divided = own_parallel.model_copy(update=axes)
+                for one in trains:
+                    yield base.model_copy(update={"parallel": divided, "train": one}), layout
+
+
+def _micro_batches(config: RunConfig) -> tuple[int, ...]:
+    batch = config.train.global_batch_size
+    sizes = range(1, LARGEST_MICRO_BATCH + 1)
+    tried = {size for size in sizes if batch % size == 0 and (size <= LARGEST_ODD_MICRO_BATCH or size.bit_count() == 1)}
+    return tuple(sorted({*tried, config.train.micro_batch_size}))
 
 
 def _divisions(config: RunConfig, held: Set[str]) -> Iterator[tuple[int, str | None]]:

@@ -3,11 +3,13 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jp_llm.config.run import RunConfig
 from jp_llm.config.slurm import OPTION_KEYS, is_one_line
+from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.submit.job import Job, job_of
@@ -33,7 +35,7 @@ def run(config: RunConfig, words: Sequence[str]) -> ExitCode:
     job = job_of(config)
     script = render(job, [word for word in words if word.partition("=")[0] != "dry_run"])
     for warning in warnings(job):
-        print(f"warning: {warning}")
+        print(f"warning: {warning}", file=sys.stderr)
     if config.dry_run:
         print(script, end="")
         print(f"checked: {job.nodes} nodes x {job.tasks_per_node} processes = {job.world_size}; nothing was submitted")
@@ -88,6 +90,8 @@ def warnings(job: Job) -> Iterator[str]:
     folder = venv_of(job)
     if folder and not Path(folder, "bin", "activate").exists():
         yield f"slurm.venv {folder}: no bin/activate there as seen from here"
+    if missing := shortage(job.config, job.world_size):
+        yield missing
     if job.slurm.time is None:
         yield "slurm.time is not given: the site decides when the job is ended, and some give it minutes"
     if done_step(job.folder) >= job.config.train.num_steps:

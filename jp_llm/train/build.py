@@ -19,6 +19,7 @@ from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import build_schedule
 from jp_llm.parallel.grid import Grid
 from jp_llm.plan.expectation import expected
+from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.files import atomic_writer, write_json
@@ -139,6 +140,8 @@ def build(
             file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
         if config.cluster is not None:
             write_json(folder.plan, expected(config, world.size))
+            if missing := shortage(config, world.size):
+                print(f"warning: {missing}", file=sys.stderr, flush=True)
     records = Records(config.train.loggers, world, preflight.run_dir, config.train.num_steps, resolved)
     stack.callback(records.close)
     loader = Loader(

@@ -1,8 +1,10 @@
 """`dry_run=true`: check a run of any number of processes, and say what it would be, without them."""
 
 import os
+import sys
 
 from jp_llm.config.run import RunConfig
+from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.env import world_from
 from jp_llm.runtime.errors import config_error
 from jp_llm.train.preflight import check, planned_world, world_problems
@@ -14,6 +16,8 @@ def run(config: RunConfig) -> None:
     text = describe(config)
     if world_from(os.environ).is_main:
         print(text)
+        if missing := shortage(config, planned_world(config, world_from(os.environ)).size):
+            print(f"warning: {missing}", file=sys.stderr)
 
 
 def describe(config: RunConfig) -> str:

@@ -31,7 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from tiny import write_dataset  # noqa: E402
+from tiny import TINY_WORDS, write_dataset  # noqa: E402
 
 from jp_llm.checkpoint.format import KINDS  # noqa: E402
 from jp_llm.checkpoint.reader import CheckpointReader  # noqa: E402
@@ -44,18 +44,12 @@ PATIENCE_SECONDS = 240.0
 POLL_SECONDS = 0.05
 SAVE_POLL_SECONDS = 0.001
 OVERRIDES = [
-    "model/size=nano",
+    *TINY_WORDS,
     "model.hidden_size=64",
     "model.num_layers=4",
     "model.num_attention_heads=4",
     "model.max_position_embeddings=32",
     "train.global_batch_size=16",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.device=cpu",
-    "train.eval_every_steps=0",
-    "train.sample_every_steps=0",
-    "optim.warmup_steps=1",
     "checkpoint.every_steps=1",
 ]
 

@@ -55,6 +55,10 @@ def test_plan_and_training_count_mfu_against_the_same_peak(file: str, device: st
     assert chosen(f"cluster={file}").peak_tflops * 1e12 == peak_flops(device)
 
 
+def test_only_the_file_of_a_cpu_is_one() -> None:
+    assert [path.stem for path in FILES if chosen(f"cluster={path.stem}").device == "cpu"] == ["cpu"]
+
+
 def test_values_without_a_cluster_are_refused_with_what_to_do() -> None:
     with pytest.raises(UserError) as caught:
         chosen("cluster.nodes=16")

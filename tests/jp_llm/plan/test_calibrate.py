@@ -159,7 +159,7 @@ def test_a_configuration_of_another_version_is_refused(tmp_path: Path, text: str
 def test_a_run_on_other_hardware_is_refused(tmp_path: Path, device: str, name: str, message: str) -> None:
     run_dir = write_run(tmp_path / "run", [1.0] * 20, device=device)
     with pytest.raises(UserError) as caught:
-        calibrate(run_dir, cluster(name=name), predict)
+        calibrate(run_dir, cluster(name=name, device="cpu" if name == "cpu" else "cuda"), predict)
     assert message in str(caught.value)
 
 
@@ -177,6 +177,18 @@ def test_the_door_writes_a_cluster_file_that_is_found(
     assert tree["cluster"] == cluster(name="ours", matmul_efficiency=0.5).model_dump()
     with pytest.raises(UserError, match="is there already"):
         calibration.run(config, predict)
+
+
+def test_where_no_file_can_be_written_the_override_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = write_run(tmp_path / "run", [2.2] * 20)
+    (tmp_path / "configs").write_text("not a folder")
+    monkeypatch.setattr(calibration, "CONFIG_FOLDER", tmp_path / "configs")
+    config = CalibrateConfig.model_construct(run_dir=str(run_dir), cluster=cluster(), output="ours")
+    with pytest.raises(UserError, match=r"ours\.yaml cannot be written .*; leave output= out"):
+        calibration.run(config, predict)
+    assert "cluster.matmul_efficiency=0.5" in capsys.readouterr().out
 
 
 def test_words_that_are_wrong_are_refused_together() -> None:

@@ -10,7 +10,7 @@ from jp_llm.config.cluster import ClusterConfig
 from jp_llm.config.run import RunConfig
 from jp_llm.plan.remedy import refusal
 from jp_llm.plan.run import PlanConfig, held_keys
-from jp_llm.plan.search import GIB, NEAR_TIE, SEARCHED, search
+from jp_llm.plan.search import GIB, NEAR_TIE, SEARCHED, TIGHT, search
 
 WORDS = ("model/size=13b", "model/arch=palm", "model.vocab_size=50000", "cluster=a100-40gb", "cluster.nodes=16")
 
@@ -32,7 +32,7 @@ def test_every_candidate_could_be_started() -> None:
         assert candidate.config.parallel.problems() == []
 
 
-def test_the_best_fits_and_is_the_simplest_of_the_fastest() -> None:
+def test_the_best_leaves_memory_free_and_is_the_simplest_of_the_fastest() -> None:
     found = search(*planned(*WORDS))
     best = found.best
     assert best is not None
@@ -42,7 +42,28 @@ def test_the_best_fits_and_is_the_simplest_of_the_fastest() -> None:
     near = [candidate for candidate in fitting if candidate.time.total <= fastest * (1 + NEAR_TIE)]
     assert len(near) < len(fitting)
     assert best in near
-    assert best.complexity == min(candidate.complexity for candidate in near)
+    roomy = [candidate for candidate in near if candidate.memory.total <= TIGHT * best.cluster.memory_gib * GIB]
+    assert 0 < len(roomy) < len(near)
+    assert best in roomy
+    assert best.complexity == min(candidate.complexity for candidate in roomy)
+    assert best.complexity > min(candidate.complexity for candidate in near)
+
+
+def test_a_tight_layout_is_taken_where_no_other_is_nearly_as_fast() -> None:
+    config, cluster = planned(*WORDS)
+    fastest = next(one for one in search(config, cluster).candidates if one.fits)
+    held = frozenset(SEARCHED)
+    small = cluster.model_copy(update={"memory_gib": fastest.memory.total / GIB + 0.01})
+    best = search(fastest.config, small, held).best
+    assert best is not None
+    assert best.tight
+    assert best.overrides == fastest.overrides
+
+
+def test_every_divisor_of_the_batch_is_tried_as_a_micro_batch() -> None:
+    config, cluster = planned(*WORDS, "train.global_batch_size=960")
+    sizes = {candidate.config.train.micro_batch_size for candidate in search(config, cluster).candidates}
+    assert sizes == {1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 32, 64}
 
 
 def test_kinds_are_different_fit_and_begin_with_the_best() -> None:
@@ -100,7 +121,7 @@ def test_stages_that_cannot_run_are_not_tried() -> None:
     [
         (("model/size=13b", "cluster=a100-40gb", "cluster.memory_gib=20"), {"cluster.nodes=", "cluster=a100-40gb"}),
         (("model/size=13b", "cluster=a100-40gb", "cluster.nodes=4", "parallel.zero_stage=1", "parallel.tensor=1",
-          "parallel.pipeline=1"), {"(instead of what you gave)", "cluster=h200"}),
+          "parallel.pipeline=1"), {"(instead of what you gave", "cluster=h200"}),
         (("model/size=2.7b", "cluster=l40s", "cluster.devices_per_node=1"),
          {"parallel.offload_optimizer=true", "cluster.nodes=", "cluster=a100-80gb"}),
     ],
@@ -109,11 +130,12 @@ def test_a_refusal_names_what_fits_and_that_fits(words: tuple[str, ...], offers:
     words = (*words, "model.vocab_size=50000")
     config, cluster = planned(*words)
     held = held_keys(words)
-    assert search(config, cluster, held).best is None
-    text = refusal(config, cluster, held)
+    found = search(config, cluster, held)
+    assert found.best is None
+    text = refusal(config, cluster, held, found)
     assert all(offer in text for offer in offers)
     for offer in text.partition("Nearest that fits: ")[2].split("; or "):
-        new = [word for word in offer.split() if "=" in word]
+        new = [word for word in offer.partition(" (")[0].split() if "=" in word]
         keys = {word.partition("=")[0] for word in new}
         kept = [word for word in words if word.partition("=")[0] not in keys]
         if "cluster" in keys:
@@ -123,8 +145,34 @@ def test_a_refusal_names_what_fits_and_that_fits(words: tuple[str, ...], offers:
         assert best is not None, offer
 
 
-def test_a_batch_that_no_layout_divides_is_named() -> None:
-    config, cluster = planned("model/size=nano", "model.vocab_size=500", "cluster=a100-40gb",
-                              "train.global_batch_size=7", "parallel.tensor=1", "parallel.pipeline=1")  # fmt: skip
-    text = refusal(config, cluster, {"parallel.tensor", "parallel.pipeline"})
-    assert "no layout of 8 processes divides this model and batch" in text
+def test_what_is_given_is_offered_as_large_as_it_fits() -> None:
+    words = ("model/size=6.7b", "model.vocab_size=50000", "cluster=a100-40gb", "train.micro_batch_size=512")
+    config, cluster = planned(*words)
+    held = held_keys(words)
+    text = refusal(config, cluster, held, search(config, cluster, held))
+    best = search(config, cluster).best
+    assert best is not None
+    size = best.config.train.micro_batch_size
+    assert size > 1
+    assert f"Nearest that fits: train.micro_batch_size={size} (instead of what you gave" in text
+
+
+@pytest.mark.parametrize(("batch", "nodes"), [(7, 1), (100, 2), (13, 3)])
+def test_a_batch_that_no_layout_divides_is_named_with_one_that_can_be_divided(batch: int, nodes: int) -> None:
+    words = ("model/size=nano", "model.vocab_size=500", "cluster=a100-40gb", f"cluster.nodes={nodes}",
+             f"train.global_batch_size={batch}", "parallel.tensor=1", "parallel.pipeline=1")  # fmt: skip
+    config, cluster = planned(*words)
+    held = held_keys(words)
+    found = search(config, cluster, held)
+    assert found.candidates == ()
+    reason, _, offers = refusal(config, cluster, held, found).partition("; possible: ")
+    assert f"no layout of {8 * nodes} processes divides this model and batch {batch}" in reason
+    batches, sizes = offers.split("; or ")
+    nearest = int(batches.removeprefix("train.global_batch_size="))
+    assert nearest % (8 * nodes) == 0
+    assert abs(nearest - batch) <= 8 * nodes
+    assert sizes.startswith("cluster.nodes=")
+    for offer in (batches, sizes):
+        keys = {word.partition("=")[0] for word in offer.split()}
+        kept = [word for word in words if word.partition("=")[0] not in keys]
+        assert search(*planned(*kept, *offer.split()), held).candidates, offer

@@ -15,10 +15,8 @@ from jp_llm.runtime.master import FIRST_PORT, PORTS, complete_environment, maste
 def test_a_completed_environment_says_the_same_again(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(os.environ):
-        monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    # Not by its methods for single variables: those that are set meanwhile would stay for the tests behind this one.
+    monkeypatch.setattr(os, "environ", dict(environment))
     monkeypatch.setattr(master_module, "_from_process_0", lambda world: ("gpu1", 1234))
     world = world_from(os.environ)
     complete_environment(world)

@@ -67,7 +67,7 @@ def test_warnings_are_only_warnings(tmp_path: Path, sbatch: Path, capsys: pytest
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "DONE").write_text('{"step": 6}')
     assert run(config(tmp_path, venv="nowhere"), []) == ExitCode.DONE
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().err
     for words in ("no dataset.json there", "no bin/activate there", "slurm.time is not given", "this run is complete"):
         assert words in printed
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import write_dataset
+from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json_lines
@@ -16,17 +16,8 @@ from jp_llm.runtime.files import read_json_lines
 ROOT = Path(__file__).resolve().parents[3]
 TRAIN = "tests/helpers/faulty_train.py"
 OVERRIDES = [
-    "model/size=nano",
-    "model.hidden_size=32",
-    "model.num_layers=1",
-    "model.max_position_embeddings=16",
+    *TINY_WORDS,
     "train.num_steps=14",
-    "train.global_batch_size=4",
-    "train.micro_batch_size=2",
-    "train.precision=fp32",
-    "train.sample_every_steps=0",
-    "train.device=cpu",
-    "optim.warmup_steps=1",
     "guard.window=8",
     "guard.active_from=4",
 ]
