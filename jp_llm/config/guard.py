@@ -10,9 +10,9 @@ class GuardConfig(Section):
     1.4826 x MAD, the standard deviation of a normal distribution, with a floor."""
 
     enabled: bool = True
-    """Skip outliers and rewind; what is not finite is skipped either way."""
+    """Skip outliers and rewind; what is not finite is skipped either way, and stops the run where it does not end."""
     window: PositiveInt = 128
-    """Accepted steps that are looked back at."""
+    """Accepted steps that are looked back at. If more than half of so many steps are skipped, the run stops."""
     active_from: PositiveInt = 64
     """Accepted steps before anything is judged."""
     deviations: PositiveFloat = 6.0
@@ -28,11 +28,11 @@ class GuardConfig(Section):
     patience_steps: PositiveInt = 32
     """Steps after that in which the loss must come back to where it was; else the run rewinds."""
     rewind_steps: PositiveInt = 100
-    """How far before the first outlier the checkpoint lies that a rewind goes back to, at least (PaLM, section 5.1:
-    about 100)."""
+    """How far before the first outlier the batches begin that a rewind leaves out, and at least how far the checkpoint
+    lies that it goes back to (PaLM, section 5.1: about 100)."""
     skip_batches: PositiveInt = 300
-    """Batches that are left out after a rewind, from the checkpoint on (PaLM, section 5.1: 200 to 500); more where the
-    run has seen more of them since, and then as many as patience_steps on top."""
+    """Batches that are left out after a rewind (PaLM, section 5.1: 200 to 500); more where the run has seen more of
+    them since, and then as many as patience_steps on top."""
     level_shift: float = Field(default=0.25, ge=0)
     """A loss that a rewind has not brought down is taken for a new level (other data) up to this share above the
     median, and no longer fought; what is higher has diverged."""

@@ -289,6 +289,8 @@ class Engine:
         Their gradients are the same but for the order in which data-parallel ranks are added, which is up to the
         communicator of each. The difference would grow, and only the owner's state is saved.
         """
+        if self.grid.layout.tensor == 1:
+            return
         shared: dict[tuple[ProcessGroup, torch.dtype], list[Tensor]] = {}
 
         def share(parameter: str, tensors: Iterable[Tensor]) -> None:

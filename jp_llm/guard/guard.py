@@ -72,8 +72,12 @@ class Guard:
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._skips: list[_Skip] = []
-        """In a row, up to now."""
+        """Of the last steps."""
+        self._in_a_row = 0
+        """Of them, up to now."""
         self._probation: _Probation | None = None
+        self.degenerate = False
+        """Whether most samples repeated themselves when they were last looked at."""
 
     def judge(self, loss: float, grad_norm: float) -> str | None:
         """Before the update: why it must not be applied, or None. Changes nothing.
@@ -98,14 +102,11 @@ class Guard:
 
     def after(self, step: int, samples: range, loss: float, grad_norm: float, refused: str | None) -> Decision:
         """After step number `step` on `samples` (global indices), applied or refused."""
+        self._skips = [skip for skip in self._skips if skip.step > step - self._span]
         if refused is None:
             self._accept(step, loss, grad_norm)
-        else:
-            finite = math.isfinite(loss) and math.isfinite(grad_norm)
-            self._skips.append(_Skip(step, samples.start, samples.stop - 1, finite))
-            last = self._skips[-self.settings.max_skips_in_a_row :]
-            if self._enough_skipped and not any(skip.finite for skip in last):
-                return Decision("stop", f"{refused}, {len(last)} times in a row: {_batches(last)}")
+        elif spent := self._skip(step, samples, math.isfinite(loss) and math.isfinite(grad_norm)):
+            return Decision("stop", f"{refused}, {spent}")
         if self._probation is not None and step >= self._probation.ends_after_step:
             probation, self._probation = self._probation, None
             return self._end(probation, step, samples)
@@ -124,20 +125,43 @@ class Guard:
             "losses": list(self._losses),
             "grad_norms": list(self._norms),
             "skips": [asdict(skip) for skip in self._skips],
+            "in_a_row": self._in_a_row,
             "probation": None if self._probation is None else asdict(self._probation),
+            "degenerate": self.degenerate,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """From a checkpoint; {} forgets everything."""
+        """From a checkpoint; {} forgets everything. A guard that is off has nothing on probation."""
         self._losses = list(state.get("losses", ()))[-self.settings.window :]
         self._norms = list(state.get("grad_norms", ()))[-self.settings.window :]
         self._skips = [_Skip(**skip) for skip in state.get("skips", ())]
-        probation = state.get("probation")
+        self._in_a_row = state.get("in_a_row", 0)
+        probation = state.get("probation") if self.settings.enabled else None
         self._probation = None if probation is None else _Probation(**probation)
+        self.degenerate = state.get("degenerate", False)
 
     @property
     def _enough_skipped(self) -> bool:
-        return len(self._skips) >= self.settings.max_skips_in_a_row
+        return self._in_a_row >= self.settings.max_skips_in_a_row
+
+    @property
+    def _span(self) -> int:
+        # Wide enough that skips in a row come to their own end.
+        return max(self.settings.window, 2 * self.settings.max_skips_in_a_row)
+
+    def _skip(self, step: int, samples: range, finite: bool) -> str | None:
+        """Remember it; why there must not be one more, if so."""
+        settings = self.settings
+        self._skips.append(_Skip(step, samples.start, samples.stop - 1, finite))
+        self._in_a_row += 1
+        last = self._skips[-settings.max_skips_in_a_row :]
+        if self._enough_skipped and not any(skip.finite for skip in last):
+            return f"{len(last)} times in a row: {_batches(last)}"
+        # What was an outlier is none where the guard is off now.
+        count = sum(settings.enabled or not skip.finite for skip in self._skips)
+        if 2 * count > self._span:
+            return f"and {count} of the last {self._span} steps were skipped, the last of them {_batches(last)}"
+        return None
 
     def _levels(self) -> tuple[Level, Level]:
         settings = self.settings
@@ -145,12 +169,12 @@ class Guard:
 
     def _accept(self, step: int, loss: float, grad_norm: float) -> None:
         if self._enough_skipped and self._losses:
-            if self._probation is None:
-                first, (level, _) = self._skips[0], self._levels()
+            if self._probation is None and self.settings.enabled:
+                first, (level, _) = self._skips[-self._in_a_row :][0], self._levels()
                 end = step + self.settings.patience_steps
                 self._probation = _Probation(first.step, first.first_sample, end, level.median, level.sigma)
             self._losses, self._norms = [], []
-        self._skips = []
+        self._in_a_row = 0
         if self._probation is not None:
             self._probation.losses.append(loss)
         for values, value in ((self._losses, loss), (self._norms, grad_norm)):

@@ -24,7 +24,8 @@ class Intervention(BaseModel):
     to_step: int
     """The checkpoint that was gone back to; 0 is the beginning."""
     from_sample: int
-    """Position in the data of that checkpoint: the first sample that is left out."""
+    """The first sample that is left out: so far before the first outlier as `guard.rewind_steps` says, or where that
+    checkpoint stands, if it is nearer. What lies between the two is trained on again."""
     to_sample: int
     """The first sample after it that is used."""
     loss: float
@@ -90,6 +91,17 @@ class Interventions(Sequence[Intervention]):
     def write(self, path: Path) -> None:
         """Durably: complete or not at all."""
         write_json(path, [record.model_dump() for record in self])
+
+    def back(self, sample: int, count: int) -> int:
+        """Position in the data that has `count` samples between itself and `sample` which are not left out; 0 if there
+        are not so many."""
+        for left_out in sorted(self.left_out, key=lambda samples: samples.stop, reverse=True):
+            used = max(0, sample - left_out.stop)
+            if used >= count:
+                break
+            if left_out.start < sample:
+                sample, count = left_out.start, count - used
+        return max(0, sample - count)
 
     @property
     def left_out(self) -> tuple[range, ...]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from jp_llm.config.run import RunConfig
 from jp_llm.config.slurm import SlurmConfig, is_one_line
+from jp_llm.runtime.bad_hosts import bad_hosts
 from jp_llm.runtime.errors import config_error
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.supervise.hosts import bad_hosts
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _MARK_DIGITS = 6

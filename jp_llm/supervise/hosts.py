@@ -1,25 +1,12 @@
-"""Hosts that a restart leaves out."""
+"""A hostfile without the hosts that a restart leaves out."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from jp_llm.runtime.bad_hosts import add_bad_host, bad_hosts
 from jp_llm.runtime.files import atomic_writer
-from jp_llm.runtime.run_folder import RunFolder
 
-
-def bad_hosts(folder: RunFolder) -> list[str]:
-    """The hosts in bad_hosts.txt, without comments."""
-    if not folder.bad_hosts.exists():
-        return []
-    lines = (line.partition("#")[0].strip() for line in folder.bad_hosts.read_text(encoding="utf-8").splitlines())
-    return list(dict.fromkeys(line for line in lines if line))
-
-
-def add_bad_host(folder: RunFolder, host: str) -> None:
-    """Remember a host for good."""
-    if host not in bad_hosts(folder):
-        with folder.bad_hosts.open("a", encoding="utf-8") as file:
-            file.write(f"{host}\n")
+__all__ = ["add_bad_host", "bad_hosts", "write_hostfile_without"]
 
 
 def write_hostfile_without(hosts: Iterable[str], source: Path, target: Path) -> tuple[int, int]:

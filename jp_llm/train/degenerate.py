@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jp_llm.guard.guard import Guard
+
 N_GRAM = 4
 LONGEST_PERIOD = 13
 MOST_REPEATS = 32
@@ -52,9 +54,13 @@ def _repeats(ids: Sequence[int], period: int) -> int:
 class Degeneration:
     """Looks at the samples of a run, one time after another."""
 
-    def __init__(self, num_steps: int) -> None:
+    def __init__(self, num_steps: int, guard: Guard) -> None:
+        """
+        Args:
+            guard: remembers what was found last, in every checkpoint.
+        """
         self._from_step = UNTRAINED_SHARE * num_steps
-        self._before = False
+        self._guard = guard
 
     def look(self, step: int, found: Sequence[Repetition]) -> tuple[dict[str, Any], bool]:
         """A record of what was found, and whether to warn: most samples were degenerate, for the second time in a row.
@@ -63,7 +69,7 @@ class Degeneration:
         """
         degenerate = sum(each.degenerate for each in found)
         most = step > self._from_step and 2 * degenerate > len(found)
-        warn, self._before = most and self._before, most
+        warn, self._guard.degenerate = most and self._guard.degenerate, most
         record = {
             "kind": "repetition",
             "step": step,

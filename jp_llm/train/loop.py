@@ -43,7 +43,7 @@ def fit(run: Run) -> ExitCode:
         global_batch_size=config.global_batch_size,
     )
     run.replicas.now(state.step)
-    degeneration = Degeneration(config.num_steps)
+    degeneration = Degeneration(config.num_steps, run.guard)
     while state.step < config.num_steps:
         run.pulse.at("data", state.step + 1)
         run.stragglers.begin()
@@ -74,8 +74,13 @@ def fit(run: Run) -> ExitCode:
         if decision.action == "rewind":
             run.pulse.at("start", state.step)
             rewind(run, decision)
-            if (orders := run.control.orders(result.votes)).stop:
+            run.replicas.now(state.step)
+            orders = run.control.orders(result.votes)
+            if orders.save:
                 # It stands at a checkpoint, or at the beginning: there is nothing to save.
+                reason = f"{orders.reason}; nothing to save right after a rewind"
+                run.saver.events.write("order", step=state.step, reason=reason, stop=orders.stop)
+            if orders.stop:
                 run.saver.events.write("stop", step=state.step, reason=orders.reason)
                 return ExitCode.SAVED
             run.throughput.forget_pause()
@@ -121,7 +126,7 @@ def _judge(run: Run, result: StepResult, first_sample: int, rate: float) -> Deci
     """Write down how the step went, and decide what follows from it.
 
     Raises:
-        UserError: the run diverged.
+        UserError: the run diverged, or processes have not what they must hold alike.
     """
     config, step = run.config.train, run.state.step
     samples = range(first_sample, first_sample + config.global_batch_size)
@@ -130,6 +135,9 @@ def _judge(run: Run, result: StepResult, first_sample: int, rate: float) -> Deci
     if step % config.log_every_steps == 0 or step == config.num_steps or not result.applied:
         run.records.log(_train_record(run, result, rate))
     decision = run.guard.after(step, samples, result.loss, result.grad_norm, result.refused)
+    if decision.action != "go_on" or not (math.isfinite(result.loss) and math.isfinite(result.grad_norm)):
+        # It may be the machine and not the data. A refused update does not heal the weights that are computed with.
+        run.replicas.now(step)
     if decision.action == "stop":
         raise UserError(f"step {step}: {decision.reason}; {WHAT_TO_DO}", code=ExitCode.NOT_TRUSTWORTHY)
     if decision.action == "go_on" and decision.reason:

@@ -7,6 +7,7 @@ import torch.distributed
 
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.replicas import ReplicaMismatch
+from jp_llm.runtime.bad_hosts import add_bad_host
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.records import Events, attempt
 
@@ -50,14 +51,8 @@ class ReplicaCheck:
                 hosts=sorted(set(mismatch.hosts.values())),
                 bad_hosts=list(mismatch.bad_hosts),
             )
-            if self._events.is_main and mismatch.bad_hosts:
-                attempt(partial(self._leave_out, mismatch.bad_hosts))
+            for host in mismatch.bad_hosts if self._events.is_main else ():
+                attempt(partial(add_bad_host, self._folder, host))
             # A launcher ends all processes as soon as one has ended, and the main process has something to write.
             torch.distributed.barrier()
             raise
-
-    def _leave_out(self, hosts: tuple[str, ...]) -> None:
-        path = self._folder.bad_hosts
-        known = path.read_text().split() if path.exists() else []
-        with path.open("a") as file:
-            file.writelines(f"{host}\n" for host in hosts if host not in known)

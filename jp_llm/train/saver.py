@@ -1,11 +1,11 @@
 """Save a run and find the state to continue from."""
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from jp_llm.checkpoint.writer import Contents, State, write
 from jp_llm.engine.engine import Engine
 from jp_llm.guard.interventions import Interventions
 from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.host import host_name
 from jp_llm.train.preflight import Preflight
 from jp_llm.train.records import Events
 from jp_llm.train.state import TrainState
@@ -184,16 +185,21 @@ class Saver:
             raise UserError(*problems)
         return value  # type: ignore[no-any-return]
 
-    def restore(self, engine: Engine, interventions: Interventions) -> tuple[TrainState, dict[str, Any]] | None:
+    def restore(
+        self, engine: Engine, interventions: Interventions, *, known_good: int | None = None
+    ) -> tuple[TrainState, dict[str, Any]] | None:
         """Load the newest good checkpoint that was not given up into `engine`: counters and the guard's memory; None if
         the run has none.
+
+        Args:
+            known_good: step of a checkpoint that was found whole a moment ago.
 
         Raises:
             UserError: it belongs to another model, tokenizer or dataset, or none of the checkpoints is whole.
         """
         self._require_one_folder()
         abandoned = self.from_main(lambda: self._abandoned(interventions))
-        folder, bad = self._newest_good(abandoned)
+        folder, bad = self._newest_good(abandoned, known_good)
         reader = None if folder is None else CheckpointReader(folder)
         if folder is not None and reader is not None:
             self._compare(folder, reader.manifest)
@@ -206,28 +212,29 @@ class Saver:
         engine.restore(reader.read_piece, state.applied_updates)
         return state, reader.manifest.guard
 
-    def before(self, step: int, distance: int) -> TrainState | None:
-        """Counters of the newest good checkpoint that is `distance` steps before `step`; if there is none, of the
-        oldest before `step`; None if there is none either. Every process calls this together."""
-        steps = [each for each in self.from_main(self.store.steps) if each < step]
-        far = [each for each in steps if each <= step - distance]
-        for each in [*reversed(far), *steps[len(far) :]]:
-            folder = self.store.path(each)
+    def before(self, wanted: int, latest: int) -> TrainState | None:
+        """Counters of the newest good checkpoint that had not used the sample `wanted`; if there is none, of the oldest
+        that had not used `latest`; None if there is none either. Every process calls this together."""
+        positions = [each for each in self.from_main(self._positions) if each[1] <= latest]
+        far = [each for each in positions if each[1] <= wanted]
+        for step, _ in [*reversed(far), *positions[len(far) :]]:
+            folder = self.store.path(step)
             if not self._damage(folder):
                 return TrainState(**read_manifest(folder).state)
         return None
 
+    def _positions(self) -> list[tuple[int, int]]:
+        """Step and position in the data of each checkpoint that has its manifest whole, ascending."""
+        found = []
+        for step in self.store.steps():
+            with suppress(UserError):  # damaged, which is found and said later
+                found.append((step, int(read_manifest(self.store.path(step)).state["consumed_samples"])))
+        return found
+
     def _abandoned(self, interventions: Interventions) -> list[int]:
         """Steps of checkpoints that a rewind has given up, but not yet set aside."""
-        found = []
-        for step in self.store.steps() if interventions else []:
-            try:
-                consumed = read_manifest(self.store.path(step)).state["consumed_samples"]
-            except UserError:  # damaged, which is found and said later
-                continue
-            if interventions.abandon(consumed):
-                found.append(step)
-        return found
+        positions = self._positions() if interventions else []
+        return [step for step, consumed in positions if interventions.abandon(consumed)]
 
     def _require_one_folder(self) -> None:
         """
@@ -241,7 +248,7 @@ class Saver:
             token.touch()
         torch.distributed.broadcast_object_list(name, group=self._group)
         seen = (self.preflight.run_dir / name[0]).exists()
-        missing = None if seen else f"process {world.rank} on {socket.gethostname()}"
+        missing = None if seen else f"process {world.rank} on {host_name()}"
         everyone: list[Any] = [None] * world.size
         torch.distributed.all_gather_object(everyone, missing, group=self._group)
         if world.is_main:
@@ -252,13 +259,15 @@ class Saver:
                 "what process 0 wrote there); name one on a file system that all nodes share"
             )
 
-    def _newest_good(self, abandoned: Sequence[int] = ()) -> tuple[Path | None, dict[int, list[str]]]:
+    def _newest_good(
+        self, abandoned: Sequence[int] = (), known_good: int | None = None
+    ) -> tuple[Path | None, dict[int, list[str]]]:
         """The checkpoint to load, and what is wrong with newer ones."""
         bad: dict[int, list[str]] = {}
         # One process lists the folder, so that all of them look at the same checkpoints in the same order.
         steps = self.from_main(self.store.steps)
         for step in reversed([step for step in steps if step not in abandoned]):
-            found = self._damage(self.store.path(step))
+            found = [] if step == known_good else self._damage(self.store.path(step))
             if not found:
                 return self.store.path(step), bad
             bad[step] = found

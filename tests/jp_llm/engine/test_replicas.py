@@ -67,7 +67,7 @@ def after_a_flip(overrides: dict[str, Any], ending: str, rank: int, state: bool)
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (0, "bf16"), (1, "fp32"), (1, "bf16"), (2, "bf16")])
+@pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (0, "bf16"), (1, "fp32"), (2, "bf16")])
 def test_a_flipped_bit_in_a_weight_of_one_of_two_is_found_before_the_update(
     stage: int, precision: str, two_processes: Processes
 ) -> None:
@@ -82,8 +82,7 @@ def test_a_flipped_bit_in_a_weight_of_one_of_two_is_found_before_the_update(
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("stage", "precision"), [(0, "fp32"), (1, "bf16"), (2, "fp32"), (3, "bf16")])
 def test_among_four_copies_of_a_norm_the_odd_one_is_named(
     stage: int, precision: str, four_processes: Processes
 ) -> None:
@@ -158,8 +157,7 @@ def after_another_gradient(overrides: dict[str, Any]) -> int:
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("stage", "precision"), [(0, "bf16"), (1, "fp32"), (2, "bf16"), (3, "fp32")])
 def test_what_tensor_ranks_share_is_equal_also_where_they_compute_it_differently(
     stage: int, precision: str, four_processes: Processes
 ) -> None:
@@ -169,12 +167,10 @@ def test_what_tensor_ranks_share_is_equal_also_where_they_compute_it_differently
 
 LAYOUTS: list[dict[str, Any]] = [
     {"parallel": {"zero_stage": stage, "tensor": 2}, "train__precision": precision, **GROUPED}
-    for stage in (0, 1, 2, 3)
-    for precision in ("fp32", "bf16")
+    for stage, precision in ((0, "fp32"), (0, "bf16"), (1, "fp32"), (2, "bf16"), (3, "bf16"))
 ]
 LAYOUTS += [
     {"parallel": {"zero_stage": 1, "tensor": 4}, "train__precision": "bf16", **GROUPED},
-    {"parallel": {"zero_stage": 3, "tensor": 4}, **GROUPED},
     {"model__arch": "gpt2", "parallel": {"zero_stage": 1, "pipeline": 2}, "train__precision": "bf16"},
     {"model__arch": "palm", "parallel": {"zero_stage": 0, "pipeline": 2, "tensor": 2}},
     {"model__arch": "gpt2", "parallel": {"zero_stage": 3, "pipeline": 2, "tensor": 2}, "train__precision": "bf16"},
@@ -187,7 +183,7 @@ LAYOUTS += [
 @pytest.mark.distributed
 @pytest.mark.parametrize("overrides", LAYOUTS, ids=str)
 def test_no_false_alarm(overrides: dict[str, Any], four_processes: Processes) -> None:
-    # 208 steps over all layouts, each compared twice.
+    # 156 steps over all layouts, each compared twice.
     assert four_processes.run(undisturbed, overrides, 13) == [13] * 4
 
 

@@ -17,18 +17,28 @@ from jp_llm.guard.guard import Guard
 from jp_llm.runtime.files import fingerprint_of
 
 ALONE = [
-    (stage, precision, offload)
-    for stage in (0, 1, 2, 3)
-    for precision in ("fp32", "bf16")
-    for offload in ([False, True] if stage else [False])
+    (0, "fp32", False),
+    (0, "bf16", False),
+    (1, "fp32", True),
+    (1, "bf16", False),
+    (2, "fp32", False),
+    (2, "bf16", True),
+    (3, "fp32", True),
+    (3, "bf16", False),
 ]
-"""On two data-parallel processes."""
+"""(stage, precision, offload) on two data-parallel processes: every pair of two of them."""
 TOGETHER = [
-    (stage, precision, tensor, pipeline)
-    for stage, precision in ((0, "fp32"), (1, "bf16"), (2, "fp32"), (2, "bf16"), (3, "fp32"), (3, "bf16"))
-    for tensor, pipeline in ((2, 1), (1, 2), (2, 2))
+    (0, "fp32", 2, 2),
+    (1, "bf16", 2, 1),
+    (1, "bf16", 1, 2),
+    (2, "fp32", 2, 1),
+    (2, "bf16", 1, 2),
+    (3, "fp32", 1, 2),
+    (3, "bf16", 2, 1),
+    (3, "bf16", 2, 2),
 ]
-"""On four; data-parallel where there are processes left. gpt2 ties the embedding to a head on another stage."""
+"""(stage, precision, tensor, pipeline) on four; data-parallel where there are processes left. gpt2 ties the embedding
+to a head on another stage."""
 
 
 def overrides_of(case: tuple[Any, ...]) -> dict[str, Any]:
@@ -88,30 +98,28 @@ def refuse_the_second(case: tuple[Any, ...]) -> dict[str, Any]:
     }
 
 
-def all_refused(cases: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [refuse_the_second(case) for case in cases]
-
-
-def check_refusals(processes: Processes, cases: list[tuple[Any, ...]]) -> None:
-    for index, by_case in enumerate(zip(*processes.run(all_refused, cases), strict=True)):
-        for found in by_case:
-            assert found["asked"] == by_case[0]["asked"], cases[index]
-            assert len(found["asked"]) == 4
-            assert all(norm > 0 for _, norm in found["asked"])
-            expected = {"kept": True, "refused": (False, "for the test", True), "as planned": True, "same end": True}
-            assert {key: found[key] for key in expected} == expected, cases[index]
+def check_refusals(processes: Processes, case: tuple[Any, ...]) -> None:
+    by_rank = processes.run(refuse_the_second, case)
+    for found in by_rank:
+        assert found["asked"] == by_rank[0]["asked"]
+        assert len(found["asked"]) == 4
+        assert all(norm > 0 for _, norm in found["asked"])
+        expected = {"kept": True, "refused": (False, "for the test", True), "as planned": True, "same end": True}
+        assert {key: found[key] for key in expected} == expected
 
 
 @pytest.mark.distributed
-def test_a_refused_update_has_never_been(two_processes: Processes) -> None:
-    check_refusals(two_processes, ALONE[:8])
-    check_refusals(two_processes, ALONE[8:])
+@pytest.mark.parametrize("case", ALONE, ids=str)
+def test_a_refused_update_has_never_been(case: tuple[Any, ...], two_processes: Processes) -> None:
+    check_refusals(two_processes, case)
 
 
 @pytest.mark.distributed
-def test_a_refused_update_has_never_been_on_any_stage_or_tensor_rank(four_processes: Processes) -> None:
-    for start in range(0, len(TOGETHER), 3):
-        check_refusals(four_processes, TOGETHER[start : start + 3])
+@pytest.mark.parametrize("case", TOGETHER, ids=str)
+def test_a_refused_update_has_never_been_on_any_stage_or_tensor_rank(
+    case: tuple[Any, ...], four_processes: Processes
+) -> None:
+    check_refusals(four_processes, case)
 
 
 def with_scaled_gradients(case: tuple[Any, ...]) -> list[Any]:
@@ -138,21 +146,24 @@ def with_scaled_gradients(case: tuple[Any, ...]) -> list[Any]:
     return found
 
 
-def all_scaled(cases: list[tuple[Any, ...]]) -> list[list[Any]]:
-    return [with_scaled_gradients(case) for case in cases]
+def check_scaled(processes: Processes, case: tuple[Any, ...]) -> None:
+    by_rank = processes.run(with_scaled_gradients, case)
+    assert all(found == by_rank[0] for found in by_rank)
+    assert [applied for applied, _ in by_rank[0]] == [True] * 6 + [False, True, False, True]
 
 
 @pytest.mark.distributed
+@pytest.mark.parametrize("case", [(0, "fp32", False), (1, "bf16", False), (2, "bf16", True), (3, "fp32", False)])
 def test_gradients_times_three_are_clipped_and_far_outliers_and_nan_refused(
-    two_processes: Processes, four_processes: Processes
+    case: tuple[Any, ...], two_processes: Processes
 ) -> None:
-    alone = [(0, "fp32", False), (1, "bf16", False), (2, "bf16", True), (3, "fp32", False)]
-    together = [(1, "fp32", 2, 2), (2, "bf16", 1, 2), (3, "bf16", 2, 1), (1, "bf16", 2, 2)]
-    for processes, cases in ((two_processes, alone), (four_processes, together)):
-        by_rank = processes.run(all_scaled, cases)
-        assert all(found == by_rank[0] for found in by_rank)
-        for case, found in zip(cases, by_rank[0], strict=True):
-            assert [applied for applied, _ in found] == [True] * 6 + [False, True, False, True], case
+    check_scaled(two_processes, case)
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("case", [(1, "fp32", 2, 2), (2, "bf16", 1, 2), (3, "bf16", 2, 1)])
+def test_so_they_are_on_any_stage_or_tensor_rank(case: tuple[Any, ...], four_processes: Processes) -> None:
+    check_scaled(four_processes, case)
 
 
 def start_without(name: str) -> str:

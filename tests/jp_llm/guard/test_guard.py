@@ -94,7 +94,7 @@ def test_an_outlier_is_skipped_and_is_not_remembered(outlier: tuple[float, float
     guard, other = warm(), warm()
     assert skipped(feed(guard, [outlier, *quiet(50, seed=2)], 128)) == [0]
     feed(other, quiet(50, seed=2), 129)
-    assert guard.state() == other.state()
+    assert guard.state() == {**other.state(), "skips": guard.state()["skips"]}
 
 
 @pytest.mark.parametrize("value", [(3.05, 0.37), (3.0, 3 * 0.37), (3.0, 8 * 0.37), (1.0, 0.01)])
@@ -128,6 +128,47 @@ def test_nothing_but_what_is_not_finite_stops_the_run_with_the_samples() -> None
     found = feed(warm(), [(NAN, 0.3)] * 4 + [(9.0, 0.3)] + [(NAN, 0.3)] * 4, 128)
     assert actions(found) == []
     assert skipped(found) == list(range(9))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("bad", [7, 3])
+def test_a_run_that_skips_more_than_it_trains_is_stopped(bad: int, enabled: bool) -> None:
+    """Seven of eight steps are not finite, which is never eight in a row; three of five."""
+    cycle = [(NAN, 0.3)] * bad + quiet(1 if bad == 7 else 2)
+    guard = Guard(GuardConfig(enabled=enabled))
+    feed(guard, quiet(200))
+    found = feed(guard, cycle * 60, 200)
+    index, action = actions(found)[0]
+    assert action == "stop"
+    assert len([each for each in skipped(found) if each <= index]) == 65
+    assert index < 128
+    assert "65 of the last 128 steps were skipped" in found[index][1].reason
+    assert f"samples {(200 + index) * BATCH} to {(201 + index) * BATCH - 1}" in found[index][1].reason
+
+
+def test_half_of_the_steps_may_be_skipped() -> None:
+    assert actions(feed(Guard(GuardConfig()), [(NAN, 0.3), (3.0, 0.3)] * 500)) == []
+
+
+def test_a_narrow_window_leaves_skips_in_a_row_their_own_end() -> None:
+    found = feed(Guard(GuardConfig(window=8, active_from=4)), [*quiet(8), *[(NAN, 0.3)] * 8])
+    assert actions(found) == [(15, "stop")]
+    assert "8 times in a row" in found[15][1].reason
+
+
+@pytest.mark.parametrize("seen", [8, 20])
+def test_switched_off_it_does_not_go_back_for_what_it_saw_before(seen: int) -> None:
+    """Stopped before the first outlier is accepted, and while the loss is on probation."""
+    guard, off, on = warm(), Guard(GuardConfig(enabled=False)), Guard(GuardConfig())
+    assert len(skipped(outbreak(lambda step: 7.0, guard, seen))) == 8
+    off.restore(guard.state())
+    on.restore(guard.state())
+    values = [(7.0, 0.4)] * 100
+    found = feed(off, values, 128 + seen)
+    assert actions(found) == []
+    assert skipped(found) == []
+    assert off.state()["probation"] is None
+    assert actions(feed(on, values, 128 + seen))[0] == (40 - seen, "rewind")
 
 
 def test_a_guard_that_is_off_lets_every_finite_step_pass() -> None:

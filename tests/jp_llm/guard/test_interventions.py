@@ -61,6 +61,16 @@ def test_numbers_that_cannot_be_are_refused(tmp_path: Path) -> None:
         Interventions.parse(path.read_bytes(), path)
 
 
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=4), st.integers(0, 90), st.integers(0, 90))
+def test_going_back_counts_what_was_used(left_out: list[tuple[int, int]], sample: int, count: int) -> None:
+    found = Interventions([record(from_sample=first, to_sample=first + more) for first, more in left_out])
+    gone = {each for samples in found.left_out for each in samples}
+    position = found.back(sample, count)
+    assert 0 <= position <= sample
+    used = [each for each in range(position, sample) if each not in gone]
+    assert len(used) == min(count, len([each for each in range(sample) if each not in gone]))
+
+
 def test_only_checkpoints_between_the_two_positions_were_given_up() -> None:
     found = Interventions([record()])
     assert [sample for sample in (0, 792, 800, 808, 3192, 3200, 3208) if found.abandon(sample)] == [808, 3192]

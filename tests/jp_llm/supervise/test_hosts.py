@@ -4,17 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_without
-
-
-def test_a_person_may_write_the_list_too(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    assert bad_hosts(folder) == []
-    folder.bad_hosts.write_text("n3  # ECC errors since Monday\n\n# n4 is fine again\nn3\n")
-    add_bad_host(folder, "n7")
-    add_bad_host(folder, "n7")
-    assert bad_hosts(folder) == ["n3", "n7"]
+from jp_llm.supervise.hosts import write_hostfile_without
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.records import Events
 from jp_llm.train.replica_check import ReplicaCheck
 
-HOSTS = {0: "n1", 1: "n1", 2: "n2", 3: "n2"}
+HOSTS = {0: "n1", 1: "n1", 2: "n2", 3: "n3"}
 
 
 def check_of(folder: Path, every_steps: int, difference: Difference | None = None, rank: int = 0) -> ReplicaCheck:
@@ -49,7 +49,7 @@ def test_never_means_never(tmp_path: Path) -> None:
 
 def test_a_difference_is_an_event_and_a_certain_host_is_left_out_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.bad_hosts.write_text("n7\n")
+    folder.bad_hosts.write_text("n2 # looked at\nn7")
     for _ in range(2):
         check = check_of(tmp_path, 5, Difference("norm", ((0, 1, 2), (3,))))
         before_update = check.before_update(10)
@@ -57,7 +57,7 @@ def test_a_difference_is_an_event_and_a_certain_host_is_left_out_once(tmp_path: 
         with pytest.raises(ReplicaMismatch) as raised:
             before_update()
         assert int(raised.value.code) == 16
-    assert folder.bad_hosts.read_text() == "n7\nn2\n"
+    assert folder.bad_hosts.read_text() == "n2 # looked at\nn7\nn3\n"
     event = json.loads(folder.events.read_text().splitlines()[0])
     del event["time"]
     assert event == {
@@ -65,8 +65,8 @@ def test_a_difference_is_an_event_and_a_certain_host_is_left_out_once(tmp_path: 
         "step": 10,
         "tensors": ["norm"],
         "processes": [3],
-        "hosts": ["n2"],
-        "bad_hosts": ["n2"],
+        "hosts": ["n3"],
+        "bad_hosts": ["n3"],
     }
 
 

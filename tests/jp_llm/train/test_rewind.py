@@ -4,51 +4,21 @@ What is wrong lies in the data here (some samples cost more than others), so tha
 the run that was planned without them, to the last bit.
 """
 
-import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
-import torch.distributed
 from gloo import Processes
-from tiny import run_config, write_dataset
-from torch import Tensor
+from tiny import write_dataset
+from troubled_runs import BATCH, FIRST_BAD, GUARD, KINDS, LASTING, events, final, same, train
 
-from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
-from jp_llm.engine.engine import Engine
-from jp_llm.guard.guard import Guard
-from jp_llm.guard.interventions import Interventions
-from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json, read_json_lines
-from jp_llm.train.build import build
-from jp_llm.train.loop import fit
-from jp_llm.train.preflight import check
-
-BATCH, STEPS = 8, 30
-FIRST_BAD = 16 * BATCH  # the batch of step 17
-LASTING = [(FIRST_BAD, 10 * BATCH, 3.0, 0.0)]
-"""(first sample, samples, factor, addend) of losses that are not what they should be."""
-GUARD = {
-    "window": 16,
-    "active_from": 6,
-    "max_skips_in_a_row": 2,
-    "patience_steps": 4,
-    "rewind_steps": 5,
-    "skip_batches": 10,
-}
-KINDS = ("weight", "exp_avg", "exp_avg_sq")
-Trouble = Sequence[tuple[int, int, float, float]]
-
-
-class Killed(BaseException):
-    """Nothing in a run may catch it."""
 
 
 @pytest.fixture(scope="module")
@@ -56,128 +26,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_dataset(folder)
     return folder
-
-
-@contextmanager
-def troubled(trouble: Trouble, poison: Sequence[int], refuse: Sequence[int], seen: list[int]) -> Iterator[None]:
-    """Losses and gradients of some samples, a gradient that is not finite on the last process (batches that begin at
-    `poison`), and refusals without a cause; `seen` takes the first sample of each step."""
-    original_step, original_run, original_judge = Engine.train_step, Engine._run, Guard.judge
-    now = 0
-
-    def step(self: Engine, batch: Any, *arguments: Any, **named: Any) -> Any:
-        nonlocal now
-        now = batch.first_sample
-        seen.append(now)
-        with ExitStack() as stack:
-            if now in poison and self.grid.rank == torch.distributed.get_world_size() - 1:
-                named_parameters = self.zero.engine.module.named_parameters()
-                parameter = next(p for name, p in named_parameters if name.endswith("down.weight"))
-                stack.callback(parameter.register_hook(lambda gradient: gradient * math.nan).remove)
-            return original_step(self, batch, *arguments, **named)
-
-    def run(self: Engine, *arguments: Any) -> Any:
-        output = original_run(self, *arguments)
-        for first, count, factor, addend in trouble:
-            if isinstance(output, tuple) and len(output) == 3 and first <= now < first + count:
-                tokens = arguments[-1].numel()
-                objective, loss, z_loss = output
-                output = objective * factor, loss * factor + addend * tokens, z_loss
-        return output
-
-    def judge(self: Guard, loss: float, grad_norm: float) -> str | None:
-        return "for the test" if now in refuse else original_judge(self, loss, grad_norm)
-
-    with (
-        patch.object(Engine, "train_step", step),
-        patch.object(Engine, "_run", run),
-        patch.object(Guard, "judge", judge),
-    ):
-        yield
-
-
-@contextmanager
-def killed_at(moment: str, seen: list[int]) -> Iterator[None]:
-    """An exception where a kill would strike."""
-    if not moment:
-        yield
-        return
-    where, _, when = moment.partition(" ")
-    if where == "step":
-        original_step = Engine.train_step
-
-        def step(self: Engine, *arguments: Any, **named: Any) -> Any:
-            if len(seen) == int(when):
-                raise Killed
-            return original_step(self, *arguments, **named)
-
-        with patch.object(Engine, "train_step", step):
-            yield
-        return
-    owner, name = {"write": (Interventions, "write"), "abandon": (CheckpointStore, "abandon")}.get(
-        where, (Engine, where)
-    )
-    original = getattr(owner, name)
-    calls: list[int] = []
-
-    def struck(*arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if when == "before":
-            raise Killed
-        if when == "half":
-            original(arguments[0], arguments[1][:1])
-            raise Killed
-        original(*arguments, **named)
-        raise Killed
-
-    with patch.object(owner, name, struck):
-        yield
-
-
-def train(
-    overrides: dict[str, Any],
-    trouble: Trouble = (),
-    poison: Sequence[int] = (),
-    refuse: Sequence[int] = (),
-    kill: str = "",
-) -> tuple[str, list[int], int]:
-    """How a run ended, the first samples of its steps, and the exit code."""
-    values = {
-        "guard": GUARD,
-        "checkpoint": {"every_steps": 4, "keep_last": 1},
-        "train__num_steps": STEPS,
-        # Small, so that the loss falls slowly and an outlier is one.
-        "optim__learning_rate": 1e-3,
-        **overrides,
-    }
-    seen: list[int] = []
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(troubled(trouble, poison, refuse, seen))
-            run = build(check(run_config(**values)), torch.device("cpu"), stack)
-            stack.enter_context(killed_at(kill, seen))
-            return "ended", seen, fit(run)
-    except UserError as error:
-        return str(error), seen, error.code
-    except Killed:
-        return "killed", seen, -9
-
-
-def final(run_dir: Path, step: int = STEPS) -> dict[tuple[str, str], Tensor]:
-    reader = CheckpointReader(CheckpointStore(run_dir).path(step))
-    found = {(name, kind): reader.read(name, kind) for name in reader.names for kind in KINDS}
-    numbers = {**reader.manifest.state, "guard": reader.manifest.guard}
-    return found | {("counters", json.dumps(numbers, sort_keys=True)): torch.zeros(())}
-
-
-def same(one: Path, other: Path) -> bool:
-    """Weights, moments, counters and the guard's memory at the last step."""
-    a, b = final(one), final(other)
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def events(run_dir: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_json_lines(run_dir / "events.jsonl") if event["event"] == kind]
 
 
 def planned(run_dir: Path, data: Path, processes: Processes, **overrides: Any) -> Path:
@@ -278,18 +126,105 @@ def test_a_restart_from_any_checkpoint_leaves_the_same_samples_out(
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("every", [0, 20])
-def test_before_the_first_checkpoint_the_beginning_is_gone_back_to(
-    every: int, data: Path, tmp_path: Path, one_process: Processes
+@pytest.mark.parametrize(("every", "back_to", "given_up"), [(0, 0, []), (20, 0, [[20]]), (8, 8, [[16]])])
+def test_from_a_checkpoint_further_back_the_good_batches_are_trained_on_again(
+    every: int,
+    back_to: int,
+    given_up: list[list[int]],
+    disturbed: Path,
+    data: Path,
+    tmp_path: Path,
+    one_process: Processes,
 ) -> None:
+    """Up to five steps before the first outlier; to the beginning where the run had no checkpoint yet (that of step 20
+    was made in the spike)."""
     run_dir = tmp_path / "run"
     overrides = {"run_dir": str(run_dir), "data__path": str(data), "checkpoint": {"every_steps": every}}
     ((how, seen, _),) = one_process.run(train, overrides, LASTING)
     assert how == "ended"
-    assert seen == [*range(0, 23 * BATCH, BATCH), *range(27 * BATCH, 57 * BATCH, BATCH)]
-    # That of step 20 was made in the spike.
-    assert [event["steps"] for event in events(run_dir, "abandoned_checkpoints")] == ([[20]] if every else [])
-    assert same(run_dir, planned(run_dir, data, one_process))
+    assert seen == [*EXPECTED[:23], *range(back_to * BATCH, 12 * BATCH, BATCH), *EXPECTED[23:]]
+    (record,) = read_json(run_dir / "interventions.json")
+    numbers = {"to_step": back_to, "from_sample": 96, "to_sample": 216}
+    assert numbers.items() <= record.items()
+    assert [event["steps"] for event in events(run_dir, "abandoned_checkpoints")] == given_up
+    assert same(run_dir, disturbed)
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("kind", ["no checkpoints", "a disk"])
+def test_what_ends_a_rewind(kind: str, data: Path, tmp_path: Path, one_process: Processes) -> None:
+    """A run that would have to go back further than it may by itself, and an error that a restart may find gone."""
+    run_dir = tmp_path / "run"
+    overrides = {"run_dir": str(run_dir), "data__path": str(data)}
+    if kind == "a disk":
+        ((how, _, _),) = one_process.run(train, overrides, LASTING, [], [], "write fails")
+        assert how == "restart: step 23: in the middle of a rewind: [Errno 5] Input/output error"
+        assert one_process.run(train, overrides, LASTING)[0][0] == "ended"
+        return
+    settings = {"checkpoint": {"every_steps": 10**6}, "guard": {**GUARD, "rewind_steps": 1, "skip_batches": 6}}
+    ((message, _, code),) = one_process.run(train, {**overrides, **settings}, LASTING)
+    assert code == ExitCode.NOT_TRUSTWORTHY
+    assert "no good checkpoint from before" in message
+    assert "checkpoint.every_steps=1000000" in message
+    assert not (run_dir / "interventions.json").exists()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("moment", ["write after", "restore before", "step 25", "step 28"])
+def test_a_kill_while_good_batches_are_trained_on_again_changes_nothing(
+    moment: str, disturbed: Path, data: Path, tmp_path: Path, one_process: Processes
+) -> None:
+    run_dir = tmp_path / "run"
+    overrides = {"run_dir": str(run_dir), "data__path": str(data), "checkpoint": {"every_steps": 8}}
+    assert one_process.run(train, overrides, LASTING, [], [], moment)[0][0] == "killed"
+    # What is saved in between belongs to the branch that goes on.
+    ((how, seen, _),) = one_process.run(train, {**overrides, "checkpoint": {"every_steps": 2}}, LASTING)
+    assert how == "ended"
+    assert seen == [*EXPECTED[8:12], *EXPECTED[23:]]
+    assert events(run_dir, "save")[-10]["step"] == 12
+    assert same(run_dir, disturbed)
+
+
+@pytest.mark.distributed
+def test_a_kill_in_a_rewind_of_two_processes_changes_nothing(
+    data: Path, tmp_path: Path, two_processes: Processes
+) -> None:
+    run_dir = tmp_path / "run"
+    overrides = {"run_dir": str(run_dir), "data__path": str(data), "parallel": {"zero_stage": 2}}
+    for how, _, _ in two_processes.run(train, overrides, LASTING, [], [], "restore before"):
+        assert how == "killed"
+    for how, seen, _ in two_processes.run(train, overrides, LASTING):
+        assert (how, seen) == ("ended", EXPECTED[23:])
+    assert same(run_dir, planned(run_dir, data, two_processes, parallel={"zero_stage": 2}))
+
+
+@pytest.mark.distributed
+def test_an_order_to_save_at_a_rewind_is_answered(data: Path, tmp_path: Path, one_process: Processes) -> None:
+    run_dir = tmp_path / "run"
+    overrides = {"run_dir": str(run_dir), "data__path": str(data)}
+    ((how, seen, _),) = one_process.run(train, overrides, LASTING, [], [], "order 22")
+    assert (how, seen) == ("ended", EXPECTED)
+    assert not (run_dir / "SAVE").exists()
+    (order,) = events(run_dir, "order")
+    assert (order["step"], order["stop"]) == (12, False)
+    assert order["reason"] == "file SAVE; nothing to save right after a rewind"
+
+
+@pytest.mark.distributed
+def test_a_weight_that_is_not_finite_on_one_process_names_it(
+    data: Path, tmp_path: Path, two_processes: Processes
+) -> None:
+    """Long before copies are compared by the clock."""
+    run_dir = tmp_path / "run"
+    overrides = {"run_dir": str(run_dir), "data__path": str(data), "parallel": {"zero_stage": 1}}
+    for how, seen, code in two_processes.run(train, overrides, [], [], [], "spoil 5"):
+        assert code == ExitCode.RERUN_ELSEWHERE
+        assert "layers.1.mlp.down.weight is not the same on process 0 on " in how
+        assert ", process 1 on " in how
+        assert len(seen) == 6
+    (event,) = events(run_dir, "replica_mismatch")
+    assert (event["step"], event["processes"]) == (6, [0, 1])
+    assert [skip["step"] for skip in events(run_dir, "skip")] == [6]
 
 
 @pytest.mark.distributed
@@ -313,12 +248,21 @@ def test_without_a_checkpoint_that_should_be_there_the_run_stops(
 def test_a_divergence_that_comes_again_stops_the_run(data: Path, tmp_path: Path, one_process: Processes) -> None:
     run_dir = tmp_path / "run"
     overrides = {"run_dir": str(run_dir), "data__path": str(data), "guard": {**GUARD, "max_rewinds": 2}}
+    overrides["checkpoint"] = {"every_steps": 1, "keep_last": 99}
     for_ever = [(FIRST_BAD, 10**6, 3.0, 0.0)]
     ((message, seen, code),) = one_process.run(train, overrides, for_ever)
     assert code == ExitCode.NOT_TRUSTWORTHY
     assert "2 rewinds in 10000 steps" in message
     assert f"samples {seen[-7]} to {seen[-1] + BATCH - 1}" in message
-    assert len(events(run_dir, "rewind")) == 2
+    # Of all checkpoints the run stands at the one that was chosen; none lies between it and what is left out. The
+    # second outbreak begins at once, and what was left out before it does not count as steps.
+    rewinds = events(run_dir, "rewind")
+    assert [(event["first_outlier_step"], event["to_step"], event["from_sample"]) for event in rewinds] == [
+        (17, 12, 12 * BATCH),
+        (13, 8, 8 * BATCH),
+    ]
+    steps = [line["step"] for line in read_json_lines(run_dir / "metrics.jsonl") if line["kind"] == "train"]
+    assert [after for before, after in pairwise(steps) if after <= before] == [13, 9]
     # Started again it comes to the same end, and goes back no third time.
     ((again, _, code),) = one_process.run(train, overrides, for_ever)
     assert (again, code) == (message, ExitCode.NOT_TRUSTWORTHY)
