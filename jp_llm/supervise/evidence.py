@@ -6,13 +6,13 @@ little. What a file says counts only if it was written since the start; clocks o
 
 import os
 import signal
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json, read_json_lines
+from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.supervise.command import TRAINING_SCRIPT
 from jp_llm.supervise.policy import Ending, Order
@@ -164,9 +164,9 @@ def orphans(heartbeats: Iterator[dict[str, Any]]) -> list[int]:
 
 
 def _is_here(beat: dict[str, Any]) -> bool:
-    """Whether its process number means something to this process: the same host, and the same container."""
-    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    return beat.get("host") == host and beat.get("namespace") in (None, os.stat("/proc/self/ns/pid").st_ino)
+    """Whether its process number means something to this process: the same machine, and the same container."""
+    known = {"boot": boot_id(), "namespace": pid_namespace()}
+    return beat.get("host") == host_name() and all(beat.get(name) in (None, value) for name, value in known.items())
 
 
 def _is_training(pid: Any) -> bool:

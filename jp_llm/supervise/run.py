@@ -106,6 +106,7 @@ class Supervisor:
         self.signals = 0
         self._signal_at = -math.inf
         self.stop_deadline = 0.0
+        self.bad_before: list[str] = []
 
     def run(self) -> ExitCode:
         """Until the end; the exit code of the whole."""
@@ -141,6 +142,7 @@ class Supervisor:
         log = self.folder.logs / f"start_{number:04d}.log"
         argv = safe_command(self.command.argv)
         evidence = Evidence(self.folder)
+        self.bad_before = bad_hosts(self.folder)
         steps_before = slurm.steps(self.job) if self.job else set()
         self._event("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
@@ -210,13 +212,19 @@ class Supervisor:
         return decision
 
     def _elsewhere(self, decision: Decision, ending: Ending) -> Decision:
-        """Leave out the host that failed."""
-        if not ending.host:
-            return Decision(Action.STOP, decision.code, f"{decision.words}; which host is not known")
-        add_bad_host(self.folder, ending.host)
+        """Leave out the hosts that failed."""
+        if ending.cause is ExitCode.RERUN_ELSEWHERE:
+            # All processes end alike, and only the comparison knows whom it was about, if it does.
+            hosts = [host for host in bad_hosts(self.folder) if host not in self.bad_before]
+        else:
+            hosts = [ending.host] if ending.host else []
+        if not hosts:
+            return Decision(Action.STOP, decision.code, f"{decision.words}; which host is to be left out is not known")
+        for host in hosts:
+            add_bad_host(self.folder, host)
         if decision.action is Action.REQUEUE_ELSEWHERE:
             return decision
-        words = f"{decision.words}; {ending.host} is in {self.folder.bad_hosts}"
+        words = f"{decision.words}; {', '.join(hosts)} is in {self.folder.bad_hosts}"
         if self.command.hostfile is None:
             return Decision(Action.STOP, decision.code, f"{words}; start the run without it")
         target = self.folder.logs / "hostfile"

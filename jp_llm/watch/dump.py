@@ -23,12 +23,10 @@ def stacks_path(alarm: Path, rank: int) -> Path:
 
 def ask(each: Seen) -> None:
     """Tell a process of this node to write its stacks."""
-    assert each.beat is not None
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(each.beat.pid, DUMP_SIGNAL)
-        # A stopped process writes as soon as it goes on. It is ended a moment later.
-        if each.condition == "stopped":
-            os.kill(each.beat.pid, signal.SIGCONT)
+    _send(each, DUMP_SIGNAL)
+    # A stopped process writes as soon as it goes on.
+    if each.condition == "stopped":
+        _send(each, signal.SIGCONT)
 
 
 def collect(folder: RunFolder, alarm: Path, here: Sequence[Seen]) -> None:
@@ -36,11 +34,21 @@ def collect(folder: RunFolder, alarm: Path, here: Sequence[Seen]) -> None:
     deadline = time.monotonic() + DUMP_SECONDS
     for each in here:
         text = _settled(raw_stacks_path(folder, each.rank), deadline)
+        if each.condition == "stopped":
+            # Going on, it would train on with the others, away from the place that the report names.
+            _send(each, signal.SIGSTOP)
         # A reader finds the whole file or none.
         target = stacks_path(alarm, each.rank)
         with suppress(OSError):
             target.with_suffix(".tmp").write_text(_head(each, text) + text)
             target.with_suffix(".tmp").replace(target)
+
+
+def let_go(processes: Iterable[Seen]) -> None:
+    """Have those that were stopped go on, to leave."""
+    for each in processes:
+        if each.condition == "stopped":
+            _send(each, signal.SIGCONT)
 
 
 def read_stacks(alarm: Path, ranks: Iterable[int]) -> dict[int, Stack]:
@@ -51,6 +59,12 @@ def read_stacks(alarm: Path, ranks: Iterable[int]) -> dict[int, Stack]:
             if stack := parse(stacks_path(alarm, rank).read_text(errors="replace")):
                 found[rank] = stack
     return found
+
+
+def _send(each: Seen, number: signal.Signals) -> None:
+    assert each.beat is not None
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(each.beat.pid, number)
 
 
 def _settled(path: Path, deadline: float) -> str:

@@ -1,5 +1,7 @@
 """What the kernel says about a process of this host (proc(5))."""
 
+import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,11 @@ def started(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if it is gone."""
     found = _stat(pid)
     return None if found is None else found[1]
+
+
+def age() -> float:
+    """Seconds since this process started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (started(os.getpid()) or 0) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

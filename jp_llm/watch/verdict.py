@@ -10,8 +10,8 @@ from jp_llm.watch.heartbeat import Beat
 from jp_llm.watch.process import Condition
 from jp_llm.watch.stacks import Stack
 
-PHASES = ("start", "data", "step", "evaluate", "sample", "save", "end")
-"""In the order in which a process goes through them; all but the first again and again."""
+PHASES = ("data", "step", "evaluate", "sample", "save", "end")
+"""In the order in which a process goes through them again and again, once it has left `start`."""
 FAR_PATIENCE = 2.0
 """Of other hosts, over `silence_seconds`: a client of NFS may go on showing the old file for a minute (acdirmax)."""
 
@@ -54,6 +54,9 @@ class Seen:
         if self.beat is None:
             return (-1, -1)
         phase = self.beat.phase
+        if phase == "start":
+            # Also of a rewind: who has come out of it is in a step that was done before, but further all the same.
+            return (-1, 0)
         # A room that is not listed here is one that is entered between two steps.
         return (self.beat.step, PHASES.index(phase) if phase in PHASES else PHASES.index("evaluate"))
 
