@@ -6,7 +6,6 @@ heads; weights and fp32 state), and a tied embedding and its copy on the last pi
 is found when, and what is not.
 """
 
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from jp_llm.engine.zero import ZeroEngine
 from jp_llm.parallel.slices import Slice
 from jp_llm.parallel.tensor import Placement
 from jp_llm.runtime.errors import ExitCode, UserError
+from jp_llm.runtime.host import host_name
 
 MOST_NAMED = 5
 
@@ -157,7 +157,7 @@ class Replicas:
         wanted = set().union(*everywhere)
         own = {name: int(prints[name]) for name in wanted if name in prints}
         answers: list[tuple[str, dict[str, int]]] = [("", {})] * size
-        torch.distributed.all_gather_object(answers, (socket.gethostname(), own))
+        torch.distributed.all_gather_object(answers, (host_name(), own))
         differences = []
         for name in sorted(wanted):
             ranks_of: dict[int, list[int]] = {}

@@ -1,7 +1,7 @@
 """The plainest launcher: `python tests/helpers/plain_launcher.py 2 launch/train.py <words>` starts two processes here.
 
 As launchers do, it ends the others when one has failed, and returns the exit code of that one (128 + n for signal n).
-It knows nothing of signals: what is sent to it ends it.
+It knows nothing of signals: what is sent to it ends it. HOSTS="n1 n2" names the host of each process, as Slurm would.
 """
 
 import ctypes
@@ -24,9 +24,11 @@ def main() -> int:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    hosts = os.environ.get("HOSTS", "").split()
     processes = []
     for rank in range(count):
         own = {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
+        own |= {"SLURMD_NODENAME": hosts[rank]} if hosts else {}
         command = [sys.executable, *sys.argv[2:]]
         processes.append(subprocess.Popen(command, env=os.environ | own, preexec_fn=die_with_parent))
     while True:
