@@ -211,7 +211,7 @@ class Watcher:
         alive = {each.rank for each in self._alive(seen)}
         for each in self._here(seen):
             if each.rank in alive:
-                ask(each)
+                ask(self.folder, each)
         collect(self.folder, alarm, self._here(seen))
         if found is not None:
             expected = [each for each in seen if each.beat is not None]
@@ -221,6 +221,8 @@ class Watcher:
             )
         else:
             _wait((alarm / VERDICT).exists, 3 * grace)
+        # The stopped last: until the others have left it would train on with them.
+        _wait(lambda: all(each.condition == "stopped" for each in self._alive(seen)), grace)
         let_go(self._alive(seen))
         _wait(lambda: not self._alive(seen), grace)
         for each in self._alive(seen):
