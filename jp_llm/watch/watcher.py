@@ -233,8 +233,7 @@ class Watcher:
             # Again: what process 0 wrote on its way out is not the cause.
             _wait(lambda: not self._alive(seen), grace)
             with suppress(OSError, ValueError, KeyError):
-                whole = read_json(alarm / VERDICT)
-                self._write_status(whole["code"], whole["words"], seen)
+                self._write_status(read_json(alarm / VERDICT), seen)
 
     def _alive(self, seen: list[Seen]) -> list[Seen]:
         return [each for each in self._here(seen) if self._condition(each) in ("running", "stopped")]
@@ -244,15 +243,16 @@ class Watcher:
         stacks = str(alarm.relative_to(self.folder.path))
         code = _code_of(found)
         self._event("hang", kind=found.kind, code=code, culprits=culprits, words=found.words, stacks=stacks)
-        self._write_status(code, list(found.words), seen)
-        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
         whole = {
             "kind": found.kind,
             "code": code,
+            "time": round(time.time(), 3),
             "words": found.words,
             "culprits": culprits,
             "all": [_described(e) for e in seen],
         }
+        self._write_status(whole, seen)
+        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
         # On a full disk nobody leaves by himself.
         with suppress(OSError):
             write_json(alarm / VERDICT, whole)
@@ -261,16 +261,17 @@ class Watcher:
         with suppress(OSError):
             append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})
 
-    def _write_status(self, code: int, words: list[str], seen: list[Seen]) -> None:
-        main = seen[0].beat
+    def _write_status(self, whole: Mapping[str, Any], seen: list[Seen]) -> None:
+        """With the time and the host of the verdict: what the processes say of their end comes later and says less."""
+        witness = whole["culprits"][0] if len(whole["culprits"]) < len(seen) else _described(seen[0])
         status = {
             "state": "failed",
-            "code": code,
+            "code": whole["code"],
             "step": max(each.beat.step for each in seen if each.beat is not None),
-            "reason": "; ".join(words),
-            "host": main.host if main else self.host,
-            "pid": main.pid if main else os.getpid(),
-            "time": round(time.time(), 3),
+            "reason": "; ".join(whole["words"]),
+            "host": witness["host"] or self.host,
+            "pid": witness["pid"] or os.getpid(),
+            "time": whole["time"],
         }
         with suppress(OSError):
             write_json(self.folder.status, status)

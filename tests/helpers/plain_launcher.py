@@ -6,11 +6,13 @@ It knows nothing of signals: what is sent to it ends it. HOSTS="n1 n2" names the
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 
 def die_with_parent() -> None:
@@ -18,11 +20,18 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def free_port() -> int:
+    """Below those that the kernel hands out by itself: until torch is loaded one of them is somebody else's."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def main() -> int:
     count = int(sys.argv[1])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     hosts = os.environ.get("HOSTS", "").split()
     processes = []

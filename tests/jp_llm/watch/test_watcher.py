@@ -86,10 +86,18 @@ class Run:
         (event,) = self.events("hang")
         assert (event["kind"], [culprit["rank"] for culprit in event["culprits"]]) == (kind, list(ranks))
         status = read_json(self.folder.status)
-        assert (status["state"], status["code"], status["host"]) == ("failed", ExitCode.HUNG, event_host(self))
+        assert (status["state"], status["code"], status["time"]) == (
+            "failed",
+            ExitCode.HUNG,
+            self.verdict(event)["time"],
+        )
+        assert status["host"] == event["culprits"][0]["host"]
         for word in event["words"]:
             assert f"watchdog: {word}\n" in self.log.read_text()
         return event
+
+    def verdict(self, event: dict[str, Any]) -> Any:
+        return read_json(self.folder.path / event["stacks"] / "verdict.json")
 
     def stacks(self, rank: int) -> str:
         (event,) = self.events("hang")
@@ -114,12 +122,6 @@ class Run:
     def send(self, number: signal.Signals, *processes: int) -> None:
         for process in processes:
             os.kill(process, number)
-
-
-def event_host(run: Run) -> str:
-    beat = read_beat(run.folder, 0)
-    assert beat is not None
-    return beat.host
 
 
 @contextmanager
