@@ -194,7 +194,7 @@ def _sentence(each: Seen, kind: Kind) -> str:
     what = {
         "died": f"is gone without a word since {each.unchanged:.0f} s (killed, or out of memory); it was in {where}",
         "failed": f"failed with exit code {beat.code} ({beat.reason}), and the others wait for it",
-        "stopped": f"is stopped by a signal (SIGSTOP) since {each.unchanged:.0f} s; it was in {where}",
+        "stopped": f"is stopped by a signal (SIGSTOP) since {each.unchanged:.0f} s; its last heartbeat was in {where}",
         "silent": f"gives no heartbeat for {each.silent:.0f} s; it was in {where}",
         "absent": "",
         "late": f"is in {where} for {each.lasting:.0f} s",

@@ -21,7 +21,7 @@ from jp_llm.runtime.files import append_json_line, atomic_writer, read_json, wri
 from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.watch.dump import DUMP_SECONDS, ask, collect, let_go, read_stacks, stacks_path
-from jp_llm.watch.heartbeat import ALARM, VERDICT, alarm_of, read_beat
+from jp_llm.watch.heartbeat import ALARM, VERDICT, Beat, alarm_of, read_beat
 from jp_llm.watch.process import Condition, condition_of, started
 from jp_llm.watch.record import Record
 from jp_llm.watch.verdict import Kind, Seen, Verdict, trouble, verdict
@@ -267,7 +267,7 @@ class Watcher:
         status = {
             "state": "failed",
             "code": whole["code"],
-            "step": max(each.beat.step for each in seen if each.beat is not None),
+            "step": max(_finished(each.beat) for each in seen if each.beat is not None),
             "reason": "; ".join(whole["words"]),
             "host": witness["host"] or self.host,
             "pid": witness["pid"] or os.getpid(),
@@ -288,6 +288,11 @@ def _name(temporary: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from error
         temporary.rename(path)
+
+
+def _finished(beat: Beat) -> int:
+    """The last step that a process has behind it."""
+    return max(0, beat.step - (beat.phase in ("data", "step", "end")))
 
 
 def _code_of(found: Verdict) -> int:

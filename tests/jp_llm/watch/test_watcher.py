@@ -189,6 +189,7 @@ def test_a_process_that_sleeps_is_named_with_the_line(tmp_path: Path) -> None:
     with started(tmp_path, 3, kind="sleep", rank=2, step=50) as run:
         event = run.hang("late", 2)
         assert event["culprits"][0]["step"] == 50
+        assert read_json(run.folder.status)["step"] == 49
         assert event["words"][-1].endswith(f"watched.py:{line_of('time.sleep(1000)')} in work")
         assert run.codes() == [124, 124, 124]
 
