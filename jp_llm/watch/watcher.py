@@ -132,7 +132,11 @@ class Watcher:
             if process not in self._started:
                 # It may be gone already; no process starts at the first tick.
                 self._started[process] = started(each.beat.pid) or 0
-            self._record.condition(each.rank, self._condition(each))
+            condition = self._condition(each)
+            if condition == "gone" != each.condition:
+                # It may have said goodbye since the last reading.
+                self._read([each.rank])
+            self._record.condition(each.rank, condition)
         left = [each for each in self._here(self._record.seen()) if each.is_left]
         # All of a node are stopped by a person or a scheduler, who will let them go on.
         suspended = bool(left) and all(each.condition == "stopped" for each in left)
