@@ -1,8 +1,7 @@
-"""Faults in whole runs of two processes: who is named, and how everybody leaves."""
+"""Faults in whole runs of two processes: who is named, and how everybody leaves. More: test_supervised_faults.py."""
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -91,7 +90,7 @@ class Launch:
             assert f"watchdog: {word}\n" in self.log.read_text()
         assert event["culprits"][0]["host"] == socket.gethostname()
         # What a process did last in silence is not known to the step.
-        assert event["culprits"][0]["step"] == 7 or event["kind"] == "silent"
+        assert event["culprits"][0]["step"] <= 7
         return event
 
     def stacks(self, rank: int) -> str:
@@ -130,31 +129,6 @@ def line_of(text: str) -> int:
     """Where `text` stands in the script with the faults."""
     lines = (ROOT / "tests/helpers/faulty_train.py").read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
-
-
-def test_a_stopped_process_is_named(data: Path, tmp_path: Path) -> None:
-    with launched(tmp_path / "run", data, "stop rank=1 step=7", "train.num_steps=100000") as launch:
-        event = launch.hang()
-        assert event["kind"] == "stopped"
-        assert [culprit["rank"] for culprit in event["culprits"]] == [1]
-        assert "rank 1 on host" in event["words"][0]
-        assert "is stopped by a signal (SIGSTOP)" in event["words"][0]
-        assert f"faulty_train.py:{line_of('SIGSTOP)')} in stop" in event["words"][1]
-        assert "it was stopped by a signal" in launch.stacks(1)
-        assert "torch/distributed/" in launch.stacks(0)
-
-
-def test_a_process_that_sleeps_outside_of_collectives_is_named_with_the_line(data: Path, tmp_path: Path) -> None:
-    with launched(tmp_path / "run", data, "sleep rank=1 step=7", "train.num_steps=100000") as launch:
-        event = launch.hang()
-        assert event["kind"] == "late"
-        assert [culprit["rank"] for culprit in event["culprits"]] == [1]
-        line = line_of("time.sleep(float(seconds))")
-        assert re.search(
-            rf"rank 1 stands at .*faulty_train.py:{line} in sleep_outside_collectives", launch.log.read_text()
-        )
-        assert f"line {line} in sleep_outside_collectives" in launch.stacks(1)
-        assert f"line {line} in" not in launch.stacks(0)
 
 
 def test_a_process_that_keeps_the_interpreter_is_named_and_killed(data: Path, tmp_path: Path) -> None:

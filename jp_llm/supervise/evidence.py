@@ -13,10 +13,11 @@ from typing import Any
 from jp_llm.runtime.commands import SCRIPT
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json, read_json_lines
+from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.supervise.orders import is_of_a_person
 from jp_llm.supervise.policy import Ending, Order
-from jp_llm.watch.heartbeat import beat_path, host_name, pid_namespace
+from jp_llm.watch.heartbeat import beat_path
 
 # What is worse, or says more, comes first: of several processes the one counts that knows why.
 _BY_WEIGHT = (
@@ -182,8 +183,9 @@ def orphans(heartbeats: Iterable[dict[str, Any]]) -> list[int]:
 
 
 def _is_here(beat: dict[str, Any]) -> bool:
-    """Whether its process number means something to this process: the same host, and the same container."""
-    return beat.get("host") == host_name() and beat.get("namespace") in (None, pid_namespace())
+    """Whether its process number means something to this process: the same machine, and the same container."""
+    known = {"boot": boot_id(), "namespace": pid_namespace()}
+    return beat.get("host") == host_name() and all(beat.get(name) in (None, value) for name, value in known.items())
 
 
 def _is_gone(beat: dict[str, Any]) -> bool:

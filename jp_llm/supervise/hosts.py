@@ -3,10 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from jp_llm.runtime.bad_hosts import add_bad_host, bad_hosts
 from jp_llm.runtime.files import atomic_writer
-
-__all__ = ["add_bad_host", "bad_hosts", "write_hostfile_without"]
 
 
 def write_hostfile_without(hosts: Iterable[str], source: Path, target: Path) -> tuple[int, int]:

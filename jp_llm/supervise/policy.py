@@ -157,5 +157,5 @@ def _name(ending: Ending) -> str:
     if ending.cause is ExitCode.HUNG:
         return f"hung{where}"
     if ending.cause is ExitCode.RERUN_ELSEWHERE:
-        return f"computed something else than its replicas{where}"
+        return "processes computed what they must hold alike differently"
     return f"died{where} (launcher's exit code {ending.code})"

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from jp_llm.runtime.bad_hosts import bad_hosts
 from jp_llm.runtime.files import read_json_lines
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.supervise import slurm
 from jp_llm.supervise.events import Events
-from jp_llm.supervise.hosts import bad_hosts
 
 
 def requeue(job: str, folder: RunFolder, *, step: int, most_fruitless: int) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 from jp_llm.config import app
 from jp_llm.config.build import fields
 from jp_llm.config.run import RunConfig
+from jp_llm.runtime.bad_hosts import add_bad_host, bad_hosts
 from jp_llm.runtime.commands import safe_command
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.files import read_json
@@ -28,7 +29,7 @@ from jp_llm.supervise.attempt import Attempt
 from jp_llm.supervise.command import Command
 from jp_llm.supervise.events import Events, say
 from jp_llm.supervise.evidence import Evidence, done_step, kill_all, orphans
-from jp_llm.supervise.hosts import add_bad_host, bad_hosts, write_hostfile_without
+from jp_llm.supervise.hosts import write_hostfile_without
 from jp_llm.supervise.policy import Action, Decision, Ending, History, Order, decide, stop_in_between
 from jp_llm.supervise.requeue import requeue
 from jp_llm.watch.heartbeat import ATTEMPT_VARIABLE, beat_path
@@ -121,6 +122,7 @@ class Supervisor:
         self.signals = 0
         self._signal_at = -math.inf
         self.stop_deadline = 0.0
+        self.bad_before: list[str] = []
 
     @property
     def may_requeue(self) -> bool:
@@ -161,6 +163,7 @@ class Supervisor:
             # By its name this step is told apart from those of others in the job.
             argv.insert(1, f"--job-name={_STEP_NAME}{name}")
         evidence = Evidence(self.folder, name)
+        self.bad_before = bad_hosts(self.folder)
         self.events.write("attempt", number=number, command=argv, log=str(log))
         started = time.monotonic()
         attempt = Attempt(argv, log, os.environ | {ATTEMPT_VARIABLE: name})
@@ -250,35 +253,37 @@ class Supervisor:
         return Decision(Action.STOP, decision.code, f"{words}; slurm.requeue is false: the next job goes on")
 
     def _elsewhere(self, decision: Decision, ending: Ending) -> Decision:
-        """Leave out the host that failed."""
+        """Leave out the hosts that failed."""
         must = ending.cause is ExitCode.RERUN_ELSEWHERE
-        if not ending.host:
-            return Decision(Action.STOP, decision.code, f"{decision.words}; which host is not known")
+        hosts = [ending.host] if ending.host else []
+        if must:
+            # All processes end alike, and only the comparison knows whom it was about, if it does.
+            hosts = [host for host in bad_hosts(self.folder) if host not in self.bad_before]
+        if not hosts:
+            return Decision(Action.STOP, decision.code, f"{decision.words}; which host is to be left out is not known")
         if decision.action is Action.REQUEUE_ELSEWHERE:
-            add_bad_host(self.folder, ending.host)
+            for host in hosts:
+                add_bad_host(self.folder, host)
             return decision
-        target = self.folder.logs / "hostfile"
+        names, target = ", ".join(hosts), self.folder.logs / "hostfile"
         lost, left = 0, 0
         if self.command.hostfile is not None:
-            hosts = [*bad_hosts(self.folder), ending.host]
-            lost, left = write_hostfile_without(hosts, self.command.hostfile, target)
+            without = [*bad_hosts(self.folder), *hosts]
+            lost, left = write_hostfile_without(without, self.command.hostfile, target)
         if lost and left:
-            add_bad_host(self.folder, ending.host)
+            for host in hosts:
+                add_bad_host(self.folder, host)
             self.command = self.command.with_hostfile(target)
-            words = f"{decision.words}; {ending.host} is in {self.folder.bad_hosts}; restart without it"
+            words = f"{decision.words}; {names} is in {self.folder.bad_hosts}; restart without it"
             return Decision(Action.RESTART, decision.code, words, decision.wait_seconds)
-        missing = (
-            "there is no hostfile"
-            if self.command.hostfile is None
-            else "no host would be left"
-            if lost
-            else f"{self.command.hostfile} has no host of this name"
-        )
+        if self.command.hostfile is None:
+            missing = "there is no hostfile"
+        else:
+            missing = "no host would be left" if lost else f"{self.command.hostfile} has no host of this name"
         if not must:
-            words = f"{decision.words}, but {ending.host} cannot be left out ({missing}); restart"
+            words = f"{decision.words}, but {names} cannot be left out ({missing}); restart"
             return Decision(Action.RESTART, decision.code, words, decision.wait_seconds)
-        add_bad_host(self.folder, ending.host)
-        words = f"{decision.words}; {ending.host} is in {self.folder.bad_hosts}; {missing}; start the run without it"
+        words = f"{decision.words}; {names} is in {self.folder.bad_hosts}; {missing}; start the run without it"
         return Decision(Action.STOP, decision.code, words)
 
     def _wait_for_folder(self) -> str:

@@ -35,7 +35,7 @@ from jp_llm.train.rewind import read_interventions, stand
 from jp_llm.train.run import Run
 from jp_llm.train.saver import Saver
 from jp_llm.train.status import LastWords, Status
-from jp_llm.train.straggler import Stragglers
+from jp_llm.train.straggler import Stragglers, slow_step
 from jp_llm.train.summary import format_rows, summary
 from jp_llm.train.throughput import Throughput
 from jp_llm.watch.heartbeat import Pulse
@@ -136,9 +136,12 @@ def build(
         with atomic_writer(folder.resolved_config) as file:
             file.write(yaml.safe_dump(resolved, allow_unicode=True, sort_keys=False).encode())
         if config.cluster is not None:
-            write_json(folder.plan, expected(config, world.size))
+            plan = expected(config, world.size)
+            write_json(folder.plan, plan)
             if missing := shortage(config, world.size):
                 print(f"warning: {missing}", file=sys.stderr, flush=True)
+            if words := slow_step(plan["step_seconds"], config.watchdog, "by the plan a step takes"):
+                print(words, file=sys.stderr, flush=True)
     records = Records(config.train.loggers, world, preflight.run_dir, config.train.num_steps, resolved)
     stack.callback(records.close)
     loader = Loader(

@@ -1,7 +1,6 @@
 """status.json and DONE: how a run stands, as its main process says; the last words of every process. Loads no torch."""
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,6 +12,7 @@ from jp_llm.config.run import RunConfig
 from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
 from jp_llm.runtime.files import read_json, write_json
+from jp_llm.runtime.host import host_name
 from jp_llm.runtime.lock import locked
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.train.records import Events
@@ -45,9 +45,7 @@ class Status:
             if code is ExitCode.DONE:
                 write_json(self.folder.done, {"step": step, "time": round(time.time(), 3)})
             _write(self.folder, _STATES.get(code, "failed"), code, step, reason)
-            Events(self.folder.path, self.world).write(
-                "exit", code=code, step=step, reason=reason, host=socket.gethostname()
-            )
+            Events(self.folder.path, self.world).write("exit", code=code, step=step, reason=reason, host=host_name())
 
 
 class LastWords:
@@ -121,7 +119,7 @@ def _write(folder: RunFolder, state: str, code: ExitCode | None, step: int, reas
         "code": code,
         "step": step,
         "reason": reason,
-        "host": socket.gethostname(),
+        "host": host_name(),
         "pid": os.getpid(),
         "time": round(time.time(), 3),
     }

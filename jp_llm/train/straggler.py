@@ -7,7 +7,9 @@ nothing else can be measured).
 """
 
 import statistics
+import sys
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +19,11 @@ import torch
 import torch.distributed
 
 from jp_llm.config.run import RunConfig
+from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.engine.engine import Engine
 from jp_llm.runtime.env import World
+from jp_llm.runtime.host import host_name
 from jp_llm.train.records import Events, Records
-from jp_llm.watch.heartbeat import host_name
 
 PARTS = ("data", "host", "compute", "probe")
 WINDOWS = 2
@@ -28,8 +31,13 @@ WINDOWS = 2
 PEER_FLOOR = 0.05
 STEP_FLOOR = 0.025
 """Least deviation, as a share of the median of the peers and of a step: what is slower by less is not worth a line."""
-PROBE_SIZE = 256
+PROBE_SIZE, PROBE_SIZE_GPU = 256, 8192
+"""Of a square matrix. About a millisecond on either: the launch of a shorter product takes longer than the product."""
 PROBE_REPEATS = 5
+NEAR_SHARE = 0.25
+"""Of `watchdog.step_seconds`: a step that takes longer is warned of."""
+NORMAL_STEPS = 20
+"""So many normal steps are a good `watchdog.step_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +72,64 @@ def slow_ones(measured: Sequence[Measured], deviations: float) -> list[Slow]:
     A deviation is 1.4826 x MAD of the others (the standard deviation of a normal distribution), and at least
     `PEER_FLOOR` of their median and `STEP_FLOOR` of a step. Leaving out the one that is judged makes it work for two.
     """
+    groups: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for one in measured:
+        for part, value in one.parts.items():
+            if value == value:
+                groups[one.stage, part].append(value)
+    peers = {key: _Peers(values) for key, values in groups.items() if len(values) > 1}
     found = []
     for one in measured:
-        peers = [other for other in measured if other.stage == one.stage and other is not one]
         for part, value in one.parts.items():
-            others = [other.parts[part] for other in peers if other.parts[part] == other.parts[part]]
-            if not others or value != value:
+            group = peers.get((one.stage, part))
+            if group is None or value != value:
                 continue
-            median = statistics.median(others)
-            spread = 1.4826 * statistics.median(abs(other - median) for other in others)
+            median = group.median_without(value)
+            spread = 1.4826 * group.deviation_without(value)
             floor = 0.0 if part == "probe" else STEP_FLOOR * one.step
             if value - median > deviations * max(spread, PEER_FLOOR * median, floor):
                 found.append(Slow(one.rank, one.host, part, value / max(median, 1e-9), value - median))
     return found
+
+
+class _Peers:
+    """Medians over all but one; sorted once, for there may be thousands of processes, of each of which it is asked."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self._ordered = sorted(values)
+        # Leaving out one of them gives few different medians.
+        self._deviations: dict[float, list[float]] = {}
+
+    def median_without(self, value: float) -> float:
+        return _median_without(self._ordered, value)
+
+    def deviation_without(self, value: float) -> float:
+        """MAD of the others."""
+        median = self.median_without(value)
+        if median not in self._deviations:
+            self._deviations[median] = sorted(abs(other - median) for other in self._ordered)
+        return _median_without(self._deviations[median], abs(value - median))
+
+
+def _median_without(ordered: Sequence[float], value: float) -> float:
+    """Of a sorted sequence that `value`, which is in it, has been taken out of."""
+    gone, left = bisect_left(ordered, value), len(ordered) - 1
+    low, high = (ordered[index + (index >= gone)] for index in ((left - 1) // 2, left // 2))
+    return (low + high) / 2
+
+
+def slow_step(seconds: float, watchdog: WatchdogConfig, what: str) -> str:
+    """A warning that steps come near to what is taken for a hang; empty if they do not.
+
+    Args:
+        what: how it is known, e.g. "step 7 took".
+    """
+    if not watchdog.enabled or seconds <= NEAR_SHARE * watchdog.step_seconds:
+        return ""
+    return (
+        f"warning: {what} {seconds:.0f} s, and one that takes {watchdog.step_seconds:g} s is ended as a hang; "
+        f"set watchdog.step_seconds={NORMAL_STEPS * seconds:.0f}"
+    )
 
 
 @dataclass
@@ -103,6 +156,9 @@ class Stragglers:
         self.every = config.watchdog.straggler_every_steps if config.watchdog.enabled and world.size > 1 else 0
         self._deviations = config.watchdog.straggler_deviations
         self._world, self._engine, self._events, self._records = world, engine, events, records
+        self._watchdog = config.watchdog
+        # The first step of a start may take longer.
+        self._warns, self._is_first = world.is_main, True
         # Elsewhere the others are waited for in the middle of a forward pass.
         gathers = config.parallel.zero_stage == 3 and config.parallel.gather_policy != "per_step"
         self._sees_compute = config.parallel.tensor == 1 and not gathers
@@ -114,8 +170,6 @@ class Stragglers:
         everyone: list[Any] = [None] * world.size
         torch.distributed.all_gather_object(everyone, (host_name(), engine.grid.pipeline_rank))
         self._places: list[tuple[str, int]] = everyone
-        shape = PROBE_SIZE * (8 if engine.zero.device.type == "cuda" else 1)
-        self._factor = torch.ones(shape, shape, dtype=engine.dtype, device=engine.zero.device)
 
     def begin(self) -> None:
         """A step begins: the next batch is asked for."""
@@ -130,14 +184,24 @@ class Stragglers:
     def end(self, step: int) -> None:
         """The step is over; at the end of a window all processes are compared."""
         compute = self._engine.forward_time.take()
+        took = time.perf_counter() - self._began
+        self._warn(step, took)
         if not self.every:
             self._steps.clear()
             return
-        self._steps["step"].append(time.perf_counter() - self._began)
+        self._steps["step"].append(took)
         self._steps["compute"].append(compute if self._sees_compute else float("nan"))
         # By the number of the step and not by a count: every process must come to the same end.
         if step % self.every == 0:
             self._compare(step)
+
+    def _warn(self, step: int, took: float) -> None:
+        """Once, of steps that may one day be taken for a hang."""
+        words = "" if self._is_first or not self._warns else slow_step(took, self._watchdog, f"step {step} took")
+        self._is_first = False
+        if words:
+            self._warns = False
+            print(words, file=sys.stderr, flush=True)
 
     def _compare(self, step: int) -> None:
         own = [statistics.median(self._steps[name]) for name in ("step", "data", "host", "compute")]
@@ -175,11 +239,14 @@ class Stragglers:
     def _probe(self) -> float:
         """Seconds of one product, the best of several: what else runs on the device only makes it slower."""
         device, best = self._engine.zero.device, float("inf")
+        size = PROBE_SIZE_GPU if device.type == "cuda" else PROBE_SIZE
+        # Not kept: between two steps there is room on the device, within them there may not be.
+        factor = torch.ones(size, size, dtype=self._engine.dtype, device=device)
         for _ in range(PROBE_REPEATS):
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             began = time.perf_counter()
-            torch.mm(self._factor, self._factor)
+            torch.mm(factor, factor)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             best = min(best, time.perf_counter() - began)

@@ -14,6 +14,8 @@ from jp_llm.watch.verdict import Seen
 
 DUMP_SECONDS = 3.0
 """For the processes of a node to write their stacks."""
+MOMENT_SECONDS = 0.01
+"""In which a process that was stopped may go on."""
 
 
 def stacks_path(alarm: Path, rank: int) -> Path:
@@ -21,14 +23,11 @@ def stacks_path(alarm: Path, rank: int) -> Path:
     return alarm / f"rank_{rank:05d}.txt"
 
 
-def ask(each: Seen) -> None:
-    """Tell a process of this node to write its stacks."""
-    assert each.beat is not None
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(each.beat.pid, DUMP_SIGNAL)
-        # A stopped process writes as soon as it goes on. It is ended a moment later.
-        if each.condition == "stopped":
-            os.kill(each.beat.pid, signal.SIGCONT)
+def ask(folder: RunFolder, each: Seen) -> None:
+    """Tell a process of this node to write its stacks. One that is stopped has done so when this returns."""
+    _send(each, DUMP_SIGNAL)
+    if each.condition == "stopped":
+        _go_on_until_written(folder, each)
 
 
 def collect(folder: RunFolder, alarm: Path, here: Sequence[Seen]) -> None:
@@ -43,6 +42,13 @@ def collect(folder: RunFolder, alarm: Path, here: Sequence[Seen]) -> None:
             target.with_suffix(".tmp").replace(target)
 
 
+def let_go(processes: Iterable[Seen]) -> None:
+    """Have those that were stopped go on, to leave."""
+    for each in processes:
+        if each.condition == "stopped":
+            _send(each, signal.SIGCONT)
+
+
 def read_stacks(alarm: Path, ranks: Iterable[int]) -> dict[int, Stack]:
     """Stacks that were collected, by rank."""
     found = {}
@@ -51,6 +57,25 @@ def read_stacks(alarm: Path, ranks: Iterable[int]) -> dict[int, Stack]:
             if stack := parse(stacks_path(alarm, rank).read_text(errors="replace")):
                 found[rank] = stack
     return found
+
+
+def _go_on_until_written(folder: RunFolder, each: Seen) -> None:
+    """For moments, until it writes no more: it would train on with the others, away from where it stood."""
+    path, sizes = raw_stacks_path(folder, each.rank), [0]
+    deadline = time.monotonic() + DUMP_SECONDS
+    with suppress(OSError):
+        sizes = [path.stat().st_size]
+        while (len(set(sizes[-2:])) > 1 or sizes[-1] == sizes[0]) and time.monotonic() < deadline:
+            _send(each, signal.SIGCONT)
+            time.sleep(MOMENT_SECONDS)
+            _send(each, signal.SIGSTOP)
+            sizes.append(path.stat().st_size)
+
+
+def _send(each: Seen, number: signal.Signals) -> None:
+    assert each.beat is not None
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(each.beat.pid, number)
 
 
 def _settled(path: Path, deadline: float) -> str:

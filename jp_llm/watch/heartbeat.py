@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,8 +21,9 @@ from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
 from jp_llm.runtime.files import atomic_writer, read_json
+from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.watch.process import started_at
+from jp_llm.watch.process import age, started_at
 
 DUMP_SIGNAL = signal.SIGURG
 """Makes a process write its stacks. Who has no handler ignores this signal, and neither NCCL, CUDA nor any launcher
@@ -44,6 +44,8 @@ class Beat:
 
     rank: int
     host: str
+    boot: str
+    """Of the kernel: hosts may have the same name."""
     pid: int
     namespace: int
     """In which `pid` counts (pid_namespaces(7)): processes of one host in several containers do not see each other."""
@@ -100,14 +102,16 @@ def _concerned(alarm: Path) -> frozenset[str]:
     return frozenset(read_json(alarm / ALARM)["processes"])
 
 
-def host_name() -> str:
-    """Name of this host, as the scheduler calls it."""
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-
-
-def pid_namespace() -> int:
-    """A number of the namespace of process numbers that this process lives in."""
-    return os.stat("/proc/self/ns/pid").st_ino
+def earlier_beats(folder: RunFolder, size: int) -> dict[int, float]:
+    """`Beat.time` of the heartbeats that may be left over from an earlier start, by rank."""
+    began = time.time() - age()
+    found = {}
+    for rank in range(size):
+        beat = read_beat(folder, rank)
+        # Another process of this machine may have been faster. Clocks of other machines prove nothing.
+        if beat is not None and (beat.boot != boot_id() or beat.time < began):
+            found[rank] = beat.time
+    return found
 
 
 class Pulse:
@@ -229,6 +233,7 @@ class Pulse:
         beat = Beat(
             rank=self.world.rank,
             host=host_name(),
+            boot=boot_id(),
             pid=os.getpid(),
             namespace=pid_namespace(),
             process=self.process,
@@ -267,7 +272,7 @@ class Pulse:
             "size": world.size,
             "local_size": world.local_size or world.size,
             "settings": self.settings.model_dump(),
-            "before": {rank: beat.time for rank in range(world.size) if (beat := read_beat(self.folder, rank))},
+            "before": earlier_beats(self.folder, world.size),
         }
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -35,6 +35,11 @@ def started_at(pid: int) -> float | None:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + found[1] / os.sysconf("SC_CLK_TCK")
 
 
+def age() -> float:
+    """Seconds since this process started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (started(os.getpid()) or 0) / os.sysconf("SC_CLK_TCK")
+
+
 def _stat(pid: int) -> tuple[str, int] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

@@ -10,8 +10,8 @@ from jp_llm.watch.heartbeat import Beat
 from jp_llm.watch.process import Condition
 from jp_llm.watch.stacks import Stack
 
-PHASES = ("start", "data", "step", "evaluate", "sample", "save", "end")
-"""In the order in which a process goes through them; all but the first again and again."""
+PHASES = ("data", "step", "evaluate", "sample", "save", "end")
+"""In the order in which a process goes through them again and again, once it has left `start`."""
 FAR_PATIENCE = 2.0
 """Of other hosts, over `silence_seconds`: a client of NFS may go on showing the old file for a minute (acdirmax)."""
 
@@ -54,6 +54,9 @@ class Seen:
         if self.beat is None:
             return (-1, -1)
         phase = self.beat.phase
+        if phase == "start":
+            # Also of a rewind: who has come out of it is in a step that was done before, but further all the same.
+            return (-1, 0)
         # A room that is not listed here is one that is entered between two steps.
         return (self.beat.step, PHASES.index(phase) if phase in PHASES else PHASES.index("evaluate"))
 
@@ -191,7 +194,7 @@ def _sentence(each: Seen, kind: Kind) -> str:
     what = {
         "died": f"is gone without a word since {each.unchanged:.0f} s (killed, or out of memory); it was in {where}",
         "failed": f"failed with exit code {beat.code} ({beat.reason}), and the others wait for it",
-        "stopped": f"is stopped by a signal (SIGSTOP) since {each.unchanged:.0f} s; it was in {where}",
+        "stopped": f"is stopped by a signal (SIGSTOP) since {each.unchanged:.0f} s; its last heartbeat was in {where}",
         "silent": f"gives no heartbeat for {each.silent:.0f} s; it was in {where}",
         "absent": "",
         "late": f"is in {where} for {each.lasting:.0f} s",

@@ -3,6 +3,7 @@
 Started by `jp_llm.watch.heartbeat.Pulse`. It ends by itself as soon as no process of its node is left.
 """
 
+import errno
 import json
 import os
 import select
@@ -11,24 +12,16 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.runtime.errors import ExitCode
-from jp_llm.runtime.files import append_json_line, read_json, write_json
+from jp_llm.runtime.files import append_json_line, atomic_writer, read_json, write_json
+from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.watch.dump import DUMP_SECONDS, ask, collect, read_stacks, stacks_path
-from jp_llm.watch.heartbeat import (
-    ALARM,
-    VERDICT,
-    Beat,
-    alarm_of,
-    host_name,
-    pid_namespace,
-    read_beat,
-)
+from jp_llm.watch.dump import DUMP_SECONDS, ask, collect, let_go, read_stacks, stacks_path
+from jp_llm.watch.heartbeat import ALARM, VERDICT, Beat, alarm_of, read_beat
 from jp_llm.watch.process import Condition, condition_of, started
 from jp_llm.watch.record import Record
 from jp_llm.watch.verdict import Kind, Seen, Verdict, trouble, verdict
@@ -64,17 +57,19 @@ class Watcher:
     ) -> None:
         self.folder, self.settings = folder, settings
         self.rank, self.size, self.local_size = rank, size, local_size
-        self.host, self.namespace = host_name(), pid_namespace()
+        self.host, self._place = host_name(), (host_name(), boot_id(), pid_namespace())
         self._record = Record(range(size), before, loyalty=settings.silence_seconds / 2)
         self._started: dict[str, int] = {}
         self._look_seconds = min(LOOK_SECONDS, settings.beat_seconds / 2)
         self._next_reading = 0.0
+        self._writable = True
+        self._orphaned = False
         self._told_of_death = False
         self._alarm: Path | None = None
 
     def run(self) -> None:
         """Watch until no process of this node is left, or something is wrong and all have been ended."""
-        before, parent_left = time.monotonic(), 0.0
+        before, parent_left, alone = time.monotonic(), 0.0, 0.0
         while True:
             self._sleep()
             now = time.monotonic()
@@ -88,6 +83,10 @@ class Watcher:
                 parent_left += passed
                 if parent_left > self.settings.silence_seconds + 3 * self.settings.grace_seconds:
                     return  # what is left belongs to somebody else
+            if self._orphaned and not here:
+                alone += passed
+                if alone > self.settings.silence_seconds:
+                    return  # nobody of this node ever showed up
             self._tell_of_death(seen)
             if self._alarm is not None:
                 self._end(self._alarm, None)
@@ -106,8 +105,11 @@ class Watcher:
         return self.rank == 0
 
     def _here(self, seen: list[Seen]) -> list[Seen]:
-        here = self.host, self.namespace
-        return [each for each in seen if each.beat is not None and (each.beat.host, each.beat.namespace) == here]
+        return [
+            each
+            for each in seen
+            if each.beat is not None and (each.beat.host, each.beat.boot, each.beat.namespace) == self._place
+        ]
 
     def _in_view(self, seen: list[Seen]) -> list[Seen]:
         return seen if self._sees_all else self._here(seen)
@@ -118,6 +120,7 @@ class Watcher:
     def _sleep(self) -> None:
         # Readable means at its end: the process that started us is gone, or about to be.
         if select.select([sys.stdin], [], [], self._look_seconds)[0]:
+            self._orphaned = True
             time.sleep(LAST_LOOK_SECONDS)
 
     def _look(self, passed: float) -> None:
@@ -129,7 +132,11 @@ class Watcher:
             if process not in self._started:
                 # It may be gone already; no process starts at the first tick.
                 self._started[process] = started(each.beat.pid) or 0
-            self._record.condition(each.rank, self._condition(each))
+            condition = self._condition(each)
+            if condition == "gone" != each.condition:
+                # It may have said goodbye since the last reading.
+                self._read([each.rank])
+            self._record.condition(each.rank, condition)
         left = [each for each in self._here(self._record.seen()) if each.is_left]
         # All of a node are stopped by a person or a scheduler, who will let them go on.
         suspended = bool(left) and all(each.condition == "stopped" for each in left)
@@ -139,9 +146,9 @@ class Watcher:
             everybody = self._sees_all or len(here) < self.local_size
             self._read(range(self.size) if everybody else [each.rank for each in here])
             self._alarm = alarm_of(self.folder, [each.beat.process for each in here if each.beat is not None])
-            # What waits for a slow disk, or finds it full, knows nothing of who else does.
-            suspended |= not self._can_write()
-        if not suspended:
+            self._writable = self._can_write()
+        # What waits for a slow disk, or finds it full, knows nothing of who else does.
+        if self._writable and not suspended:
             self._record.advance(passed, 2 * self._look_seconds)
 
     def _condition(self, each: Seen) -> Condition:
@@ -154,7 +161,9 @@ class Watcher:
 
     def _can_write(self) -> bool:
         try:
-            (self.folder.heartbeats / f"watcher_{self.host}").write_text(f"{os.getpid()} {time.time():.0f}\n")
+            # As the processes write theirs: what needs less of a disk may still succeed.
+            with atomic_writer(self.folder.heartbeats / f"watcher_{self.host}", durable=False) as file:
+                file.write(f"{os.getpid()} {time.time():.0f}\n".encode())
         except OSError:
             return False
         return True
@@ -184,13 +193,19 @@ class Watcher:
         if not processes:
             return None
         found = self.folder.stacks / processes[0]
-        with suppress(OSError):
-            found.mkdir(parents=True, exist_ok=True)
-        # Somebody was faster, or the disk is full.
-        with suppress(OSError), (found / ALARM).open("x") as file:
-            json.dump({"host": self.host, "time": time.time(), "processes": processes}, file)
-            return found
-        return None
+        words = {"host": self.host, "time": time.time(), "processes": processes}
+        temporary = found / f"{ALARM}.{self.host}.{os.getpid()}"
+        try:
+            # Whole or not at all: half an alarm would keep everybody from raising another.
+            write_json(temporary, words)
+            _name(temporary, found / ALARM)
+        except OSError:
+            # Somebody was faster, or the disk is full.
+            return None
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return found
 
     def _end(self, alarm: Path, found: Mapping[int, Kind] | None) -> None:
         """Have the stacks written, say what is wrong if this watcher found it, and end every process of this node."""
@@ -200,18 +215,19 @@ class Watcher:
         alive = {each.rank for each in self._alive(seen)}
         for each in self._here(seen):
             if each.rank in alive:
-                ask(each)
+                ask(self.folder, each)
         collect(self.folder, alarm, self._here(seen))
         if found is not None:
             expected = [each for each in seen if each.beat is not None]
             _wait(lambda: all(stacks_path(alarm, each.rank).exists() for each in expected), grace + DUMP_SECONDS)
-            # A process that was let go on to write its stacks has told where it is, too.
-            seen = [replace(each, beat=_newer(each, read_beat(self.folder, each.rank))) for each in seen]
             self._pronounce(
                 alarm, seen, verdict(seen, found, read_stacks(alarm, [each.rank for each in seen]), self.settings)
             )
         else:
             _wait((alarm / VERDICT).exists, 3 * grace)
+        # The stopped last: until the others have left it would train on with them.
+        _wait(lambda: all(each.condition == "stopped" for each in self._alive(seen)), grace)
+        let_go(self._alive(seen))
         _wait(lambda: not self._alive(seen), grace)
         for each in self._alive(seen):
             assert each.beat is not None
@@ -221,8 +237,7 @@ class Watcher:
             # Again: what process 0 wrote on its way out is not the cause.
             _wait(lambda: not self._alive(seen), grace)
             with suppress(OSError, ValueError, KeyError):
-                whole = read_json(alarm / VERDICT)
-                self._write_status(whole["code"], whole["words"], seen)
+                self._write_status(read_json(alarm / VERDICT), seen)
 
     def _alive(self, seen: list[Seen]) -> list[Seen]:
         return [each for each in self._here(seen) if self._condition(each) in ("running", "stopped")]
@@ -232,15 +247,16 @@ class Watcher:
         stacks = str(alarm.relative_to(self.folder.path))
         code = _code_of(found)
         self._event("hang", kind=found.kind, code=code, culprits=culprits, words=found.words, stacks=stacks)
-        self._write_status(code, list(found.words), seen)
-        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
         whole = {
             "kind": found.kind,
             "code": code,
+            "time": round(time.time(), 3),
             "words": found.words,
             "culprits": culprits,
             "all": [_described(e) for e in seen],
         }
+        self._write_status(whole, seen)
+        _say(*found.words, f"stacks of all processes: {alarm}; the run ends with exit code {code}")
         # On a full disk nobody leaves by himself.
         with suppress(OSError):
             write_json(alarm / VERDICT, whole)
@@ -249,24 +265,38 @@ class Watcher:
         with suppress(OSError):
             append_json_line(self.folder.events, {"event": event, "time": round(time.time(), 3), **details})
 
-    def _write_status(self, code: int, words: list[str], seen: list[Seen]) -> None:
-        main = seen[0].beat
+    def _write_status(self, whole: Mapping[str, Any], seen: list[Seen]) -> None:
+        """With the time and the host of the verdict: what the processes say of their end comes later and says less."""
+        witness = whole["culprits"][0] if len(whole["culprits"]) < len(seen) else _described(seen[0])
         status = {
             "state": "failed",
-            "code": code,
-            "step": max(each.beat.step for each in seen if each.beat is not None),
-            "reason": "; ".join(words),
-            "host": main.host if main else self.host,
-            "pid": main.pid if main else os.getpid(),
-            "time": round(time.time(), 3),
+            "code": whole["code"],
+            "step": max(_finished(each.beat) for each in seen if each.beat is not None),
+            "reason": "; ".join(whole["words"]),
+            "host": witness["host"] or self.host,
+            "pid": witness["pid"] or os.getpid(),
+            "time": whole["time"],
         }
         with suppress(OSError):
             write_json(self.folder.status, status)
 
 
-def _newer(each: Seen, beat: Beat | None) -> Beat | None:
-    old = each.beat
-    return beat if old and beat and beat.process == old.process and beat.state == "running" else old
+def _name(temporary: Path, path: Path) -> None:
+    """Give a file its name; FileExistsError if there is one of that name."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        # Some file systems (FUSE, exFAT) have no links.
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if path.exists():
+            raise FileExistsError(path) from error
+        temporary.rename(path)
+
+
+def _finished(beat: Beat) -> int:
+    """The last step that a process has behind it."""
+    return max(0, beat.step - (beat.phase in ("data", "step", "end")))
 
 
 def _code_of(found: Verdict) -> int:

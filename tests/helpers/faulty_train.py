@@ -1,8 +1,8 @@
 """launch/train.py with a fault in it: FAULT="kill rank=1 step=7" python tests/helpers/faulty_train.py <words>
 
 The fault happens in one process (rank=all: in all), right before the training step with that number, and once in a
-run folder, however often the run is started again (`always=1` for every start). Start it as launch/train.py would be,
-by any launcher.
+run folder, however often the run is started again (`always=1` for every start). Several are separated by ";". Start
+it as launch/train.py would be, by any launcher.
 """
 
 import ctypes
@@ -190,7 +190,7 @@ def main() -> int:
     from launch.train import train
 
     def with_fault(config: RunConfig) -> ExitCode:
-        if fault := os.environ.get("FAULT"):
+        for fault in filter(None, os.environ.get("FAULT", "").split(";")):
             install(fault, Path(config.run_dir))
         return train(config)
 

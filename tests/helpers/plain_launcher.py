@@ -1,16 +1,18 @@
 """The plainest launcher: `python tests/helpers/plain_launcher.py 2 launch/train.py <words>` starts two processes here.
 
 As launchers do, it ends the others when one has failed, and returns the exit code of that one (128 + n for signal n).
-It knows nothing of signals: what is sent to it ends it.
+It knows nothing of signals: what is sent to it ends it. HOSTS="n1 n2" names the host of each process, as Slurm would.
 """
 
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 
 def die_with_parent() -> None:
@@ -18,15 +20,24 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def free_port() -> int:
+    """Below those that the kernel hands out by itself: until torch is loaded one of them is somebody else's."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def main() -> int:
     count = int(sys.argv[1])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    hosts = os.environ.get("HOSTS", "").split()
     processes = []
     for rank in range(count):
         own = {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
+        own |= {"SLURMD_NODENAME": hosts[rank]} if hosts else {}
         command = [sys.executable, *sys.argv[2:]]
         processes.append(subprocess.Popen(command, env=os.environ | own, preexec_fn=die_with_parent))
     while True:

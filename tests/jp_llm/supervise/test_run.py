@@ -203,7 +203,12 @@ def test_a_run_that_is_complete_is_not_started(supervised: Supervised) -> None:
 
 SICK = """
 if start == 1:
-    begun(); beat(1, 4, "ended", code=16, reason="drift", host="n2"); sys.exit(1)
+    begun()
+    for rank in range(3):  # all end alike, and the first of them is no more to blame than the others
+        beat(rank, 4, "ended", code=16, reason="drift", host=f"n{rank + 1}")
+    with (run_dir / "bad_hosts.txt").open("a") as file:
+        file.write("n2\\n")
+    sys.exit(1)
 print("hosts:", Path(sys.argv[sys.argv.index("--hostfile") + 1]).read_text().split() if "--hostfile" in sys.argv else 0)
 ended("done", 0, 20)
 """
@@ -220,12 +225,29 @@ def test_with_a_hostfile_a_sick_host_is_left_out(supervised: Supervised) -> None
     assert code == 0, output
     assert "hosts: ['n1', 'slots=2', 'n3', 'slots=2']" in output
     assert hostfile.read_text().count("n2") == 1
+    assert (supervised.run_dir / "bad_hosts.txt").read_text() == "n2\n"
 
 
 def test_without_a_hostfile_a_sick_host_stops_the_run_with_words(supervised: Supervised) -> None:
     code, output = supervised.run(SICK)
     assert code == 16
     assert "there is no hostfile; start the run without it" in output
+
+
+def test_where_nobody_knows_which_host_is_sick_none_is_left_out(supervised: Supervised) -> None:
+    supervised.run_dir.mkdir()
+    (supervised.run_dir / "bad_hosts.txt").write_text("n7\n")  # of an earlier start
+    hostfile = supervised.folder / "hosts"
+    hostfile.write_text("n1 slots=2\nn2 slots=2\nn3 slots=2\n")
+    doubtful = SICK.replace("bad_hosts.txt", "other.txt").replace("drift", "which is wrong cannot be told")
+    wrapper = supervised.folder / "wrapper.py"
+    wrapper.write_text("import runpy, sys\ndel sys.argv[:3]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n")
+    code, output = supervised.run(doubtful, launcher=(str(wrapper), "--hostfile", str(hostfile)))
+    assert code == 16, output
+    assert "at step 4: which is wrong cannot be told" in output
+    assert "which host is to be left out is not known" in output
+    assert len(supervised.events("attempt")) == 1
+    assert (supervised.run_dir / "bad_hosts.txt").read_text() == "n7\n"
 
 
 def test_a_wrong_configuration_starts_nothing(supervised: Supervised) -> None:

@@ -59,11 +59,20 @@ def test_in_slurm_a_refused_requeue_is_said(supervised: Supervised) -> None:
 
 def test_in_slurm_a_sick_host_is_left_out(supervised: Supervised) -> None:
     calls = fake_scontrol(supervised, "")
-    body = 'begun(); beat(1, 4, "ended", code=16, reason="drift", host="n2"); sys.exit(1)'
+    body = 'begun(); beat(1, 4, "ended", code=16, reason="drift", host="n2"); '
+    body += '(run_dir / "bad_hosts.txt").write_text("n2\\n"); sys.exit(1)'
     code, _ = supervised.run(body)
     assert code == 16
     assert json.loads(calls.read_text().splitlines()[-1]) == ["update", "JobId=77", "ExcNodeList=n2"]
     assert (supervised.run_dir / "bad_hosts.txt").read_text() == "n2\n"
+
+
+def test_in_slurm_a_host_that_nobody_knows_stops_the_run(supervised: Supervised) -> None:
+    calls = fake_scontrol(supervised, "")
+    code, output = supervised.run('begun(); beat(1, 4, "ended", code=16, reason="drift", host="n2"); sys.exit(1)')
+    assert code == 16
+    assert "which host is to be left out is not known" in output
+    assert "requeue" not in (calls.read_text() if calls.exists() else "")
 
 
 def test_in_slurm_the_step_of_a_launcher_that_is_gone_is_ended_and_no_other(supervised: Supervised) -> None:

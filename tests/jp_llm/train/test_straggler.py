@@ -1,11 +1,15 @@
 """Who is slow, in tables and in whole runs."""
 
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jp_llm.train.straggler import PARTS, Measured, Slow, Streaks, by_host, slow_ones
+from jp_llm.config.watchdog import WatchdogConfig
+from jp_llm.train.straggler import PARTS, Measured, Slow, Streaks, _Peers, by_host, slow_ones, slow_step
 
 NAN = float("nan")
 
@@ -65,6 +69,24 @@ def test_ratio_and_excess() -> None:
     (slow,) = slow_ones(measured([0.4, 0.4, 0.6]), 4.0)
     assert (slow.rank, slow.host, slow.part) == (2, "gpu1", "compute")
     assert (slow.ratio, slow.seconds) == (pytest.approx(1.5), pytest.approx(0.2))
+
+
+@given(st.lists(st.floats(0, 1e3), min_size=2, max_size=9), st.data())
+def test_medians_over_all_but_one(values: list[float], data: st.DataObject) -> None:
+    one = data.draw(st.integers(0, len(values) - 1))
+    others = values[:one] + values[one + 1 :]
+    median, peers = statistics.median(others), _Peers(values)
+    assert peers.median_without(values[one]) == median
+    assert peers.deviation_without(values[one]) == statistics.median(abs(other - median) for other in others)
+
+
+def test_steps_that_come_near_to_a_hang_are_warned_of() -> None:
+    settings = WatchdogConfig(step_seconds=600)
+    assert slow_step(149, settings, "step 7 took") == ""
+    assert slow_step(160, settings, "step 7 took") == (
+        "warning: step 7 took 160 s, and one that takes 600 s is ended as a hang; set watchdog.step_seconds=3200"
+    )
+    assert slow_step(9999, WatchdogConfig(enabled=False), "step 7 took") == ""
 
 
 def test_two_windows_in_a_row_are_reported_once() -> None:

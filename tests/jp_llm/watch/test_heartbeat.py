@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,18 @@ from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.watch import heartbeat as module
-from jp_llm.watch.heartbeat import ALARM, VERDICT, Beat, Pulse, alarm_of, beat_path, raw_stacks_path, read_beat
+from jp_llm.watch.heartbeat import (
+    ALARM,
+    VERDICT,
+    Beat,
+    Pulse,
+    alarm_of,
+    beat_path,
+    earlier_beats,
+    raw_stacks_path,
+    read_beat,
+)
+from jp_llm.watch.process import age
 from jp_llm.watch.stacks import parse
 
 SETTINGS = WatchdogConfig(enabled=False, beat_seconds=0.05, silence_seconds=1.0)
@@ -150,6 +162,19 @@ def test_what_is_no_heartbeat_is_none(folder: RunFolder, text: str) -> None:
     folder.heartbeats.mkdir(parents=True)
     beat_path(folder, 3).write_text(text)
     assert read_beat(folder, 3) is None
+
+
+def test_the_heartbeat_of_a_faster_process_of_this_start_is_not_taken_for_an_old_one(folder: RunFolder) -> None:
+    with Pulse(folder, World(3, 3, 8, 4), SETTINGS):
+        pass
+    beat = beat_of(folder)
+    others = {
+        0: {"time": beat.time - age() - 1},  # before this process was started
+        6: {"boot": "of another machine"},  # whose clock may be wrong
+    }
+    for rank, changes in others.items():
+        beat_path(folder, rank).write_text(json.dumps(asdict(beat) | {"rank": rank} | changes))
+    assert earlier_beats(folder, 8) == {0: pytest.approx(beat.time - age() - 1, abs=1), 6: beat.time}
 
 
 def test_the_signal_writes_stacks_and_disturbs_nothing(folder: RunFolder) -> None:

@@ -7,7 +7,7 @@ import pytest
 from jp_llm.watch.heartbeat import Beat
 from jp_llm.watch.record import Record
 
-BEAT = Beat(0, "a", 1, 1, "first", 5, "step", False, 1e9, 1e9, "running")
+BEAT = Beat(0, "a", "boot", 1, 1, "first", 5, "step", False, 1e9, 1e9, "running")
 LOYALTY = 30.0
 
 

@@ -20,6 +20,7 @@ def seen(rank: int = 0, **changes: Any) -> Seen:
     beat = Beat(
         rank=rank,
         host=f"gpu{rank // 2}",
+        boot=f"boot{rank // 2}",
         pid=100 + rank,
         namespace=1,
         process=f"start-{rank}",
@@ -84,6 +85,11 @@ def test_who_waits_for_one_that_saves_is_not_late() -> None:
     assert trouble([*waiting, seen(2, step=19, phase="save", lasting=650)], SETTINGS) == {}
     assert trouble([*waiting, seen(2, step=19, phase="save", lasting=3601)], SETTINGS) == {2: "late"}
     assert trouble([*waiting, seen(2, beat=None, silent=700, condition="remote")], SETTINGS) == {}
+    # A rewind: the others have come out of it.
+    rewinding = seen(2, step=20, phase="start", lasting=700)
+    assert (
+        trouble([seen(0, step=12, lasting=601), seen(1, step=12, phase="data", lasting=601), rewinding], SETTINGS) == {}
+    )
     # It is not waited for.
     assert trouble([*waiting, seen(2, step=19, state="ended", code=0)], SETTINGS) == {0: "late", 1: "late"}
 
@@ -123,6 +129,8 @@ LATE = [seen(rank, lasting=601) for rank in range(4)]
         ([*LATE[:3], seen(3, lasting=700, step=19)], {}, ("late", [3])),
         ([*LATE[:3], seen(3, lasting=700, phase="data")], {}, ("late", [3])),
         ([seen(0, phase="save", lasting=5), seen(1, lasting=601), seen(2, phase="save", lasting=5)], {}, ("late", [1])),
+        # Who has come out of a rewind is not behind those that are still in it, also if its step is an earlier one.
+        ([seen(0, step=12, lasting=3601), seen(1, phase="start", step=20, lasting=3601)], {}, ("late", [1])),
         # Nobody is: who is not in the collective.
         (LATE, {0: WAITING, 1: WAITING, 2: WORKING, 3: WAITING}, ("late", [2])),
         (LATE[:2], {0: WORKING, 1: WAITING}, ("late", [0])),

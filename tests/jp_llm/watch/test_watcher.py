@@ -1,5 +1,6 @@
 """A real watcher over processes that do nothing but beat and wait for each other."""
 
+import errno
 import json
 import os
 import signal
@@ -9,16 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jp_llm.config.watchdog import WatchdogConfig
+from jp_llm.runtime import files
 from jp_llm.runtime.env import World
 from jp_llm.runtime.errors import ExitCode
 from jp_llm.runtime.files import read_json, read_json_lines
+from jp_llm.runtime.host import boot_id, host_name, pid_namespace
 from jp_llm.runtime.run_folder import RunFolder
-from jp_llm.watch.heartbeat import read_beat
+from jp_llm.watch.heartbeat import ALARM, Beat, alarm_of, beat_path, read_beat
+from jp_llm.watch.process import started as started_at
+from jp_llm.watch.watcher import Watcher
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {
@@ -79,10 +86,18 @@ class Run:
         (event,) = self.events("hang")
         assert (event["kind"], [culprit["rank"] for culprit in event["culprits"]]) == (kind, list(ranks))
         status = read_json(self.folder.status)
-        assert (status["state"], status["code"], status["host"]) == ("failed", ExitCode.HUNG, event_host(self))
+        assert (status["state"], status["code"], status["time"]) == (
+            "failed",
+            ExitCode.HUNG,
+            self.verdict(event)["time"],
+        )
+        assert status["host"] == event["culprits"][0]["host"]
         for word in event["words"]:
             assert f"watchdog: {word}\n" in self.log.read_text()
         return event
+
+    def verdict(self, event: dict[str, Any]) -> Any:
+        return read_json(self.folder.path / event["stacks"] / "verdict.json")
 
     def stacks(self, rank: int) -> str:
         (event,) = self.events("hang")
@@ -107,12 +122,6 @@ class Run:
     def send(self, number: signal.Signals, *processes: int) -> None:
         for process in processes:
             os.kill(process, number)
-
-
-def event_host(run: Run) -> str:
-    beat = read_beat(run.folder, 0)
-    assert beat is not None
-    return beat.host
 
 
 @contextmanager
@@ -180,6 +189,7 @@ def test_a_process_that_sleeps_is_named_with_the_line(tmp_path: Path) -> None:
     with started(tmp_path, 3, kind="sleep", rank=2, step=50) as run:
         event = run.hang("late", 2)
         assert event["culprits"][0]["step"] == 50
+        assert read_json(run.folder.status)["step"] == 49
         assert event["words"][-1].endswith(f"watched.py:{line_of('time.sleep(1000)')} in work")
         assert run.codes() == [124, 124, 124]
 
@@ -274,3 +284,93 @@ def test_without_watching_there_are_heartbeats_and_no_watcher(tmp_path: Path) ->
         assert beat is not None
         assert (beat.rank, beat.pid, beat.state) == (1, run.processes[1].pid, "running")
         assert beat.host == "one" != socket.gethostname()
+
+
+@pytest.fixture
+def watcher(tmp_path: Path) -> Watcher:
+    """In this process, of two: nothing is ended, and the clock goes as the test says."""
+    folder = RunFolder(tmp_path / "run")
+    folder.heartbeats.mkdir(parents=True)
+    settings = WatchdogConfig(beat_seconds=5, silence_seconds=20, grace_seconds=2)
+    made = Watcher(folder, settings, rank=0, size=2, local_size=1, before={})
+    for rank in (0, 1):
+        write_beat(folder, replace(OWN, rank=rank))
+    return made
+
+
+OWN = Beat(0, host_name(), boot_id(), os.getpid(), pid_namespace(), "of the test", 7, "step", False, 0, 0, "running")
+
+
+def write_beat(folder: RunFolder, beat: Beat) -> None:
+    beat_path(folder, beat.rank).write_text(json.dumps(asdict(beat)))
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def look(watcher: Watcher, monkeypatch: pytest.MonkeyPatch, seconds: int) -> list[float]:
+    """Look once a second; for how long each process was silent then."""
+    begin = time.monotonic()
+    for second in range(seconds):
+        with monkeypatch.context() as patch:
+            patch.setattr("time.monotonic", lambda second=second: begin + second)
+            watcher._look(1.0)
+    watcher._next_reading = 0.0
+    return [each.silent for each in watcher._record.seen()]
+
+
+def test_while_the_disk_is_full_the_clock_stands_still(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(watcher, monkeypatch, 5) == [5.0, 5.0]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert look(watcher, monkeypatch, 64) == [5.0, 5.0]
+    assert look(watcher, monkeypatch, 3) == [8.0, 8.0]
+    assert not list(watcher.folder.heartbeats.glob("*.tmp"))
+
+
+def test_an_alarm_that_the_disk_had_no_room_for_can_be_raised_again(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(watcher, monkeypatch, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "json", type("Full", (), {"dumps": full}))
+        assert watcher._raise(watcher._record.seen()) is None
+    assert alarm_of(watcher.folder, [OWN.process]) is None
+    alarm = watcher._raise(watcher._record.seen())
+    assert alarm is not None
+    assert alarm_of(watcher.folder, [OWN.process]) == alarm
+    # Nobody else raises it again, and nothing but the alarm is left.
+    assert watcher._raise(watcher._record.seen()) is None
+    assert [path.name for path in alarm.iterdir()] == [ALARM]
+
+
+def test_a_file_system_without_links_has_alarms_too(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    look(watcher, monkeypatch, 1)
+    monkeypatch.setattr(os, "link", refuse)
+    assert watcher._raise(watcher._record.seen()) is not None
+    assert alarm_of(watcher.folder, [OWN.process]) is not None
+    assert watcher._raise(watcher._record.seen()) is None
+
+
+def test_a_process_of_a_machine_of_the_same_name_is_not_looked_up_here(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unused = next(pid for pid in range(4_000_000, 1, -1) if started_at(pid) is None)
+    write_beat(watcher.folder, replace(OWN, rank=1, boot="another", pid=unused))
+    look(watcher, monkeypatch, 3)
+    assert [each.condition for each in watcher._record.seen()] == ["running", "remote"]
+
+
+def test_a_watcher_whose_processes_never_showed_up_ends(tmp_path: Path) -> None:
+    settings = WatchdogConfig(beat_seconds=0.25, silence_seconds=2, grace_seconds=1).model_dump()
+    order = {"run_dir": str(tmp_path), "rank": 0, "size": 2, "local_size": 2, "settings": settings, "before": {}}
+    process = subprocess.Popen([sys.executable, "-m", "jp_llm.watch.watcher"], cwd=ROOT, stdin=subprocess.PIPE)
+    try:
+        process.communicate((json.dumps(order) + "\n").encode(), timeout=60)
+        assert process.returncode == 0
+    finally:
+        process.kill()
