@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
 def _help() -> str:
     keys = [field for field in fields(RunConfig) if field[0].startswith("supervise.")]
     lines = [f"  {key}={default!r}\n      {meaning}" for key, default, meaning in keys]
-    return "\n".join([f"usage: {commands.USAGE}", "", "keys, among the words of the training:", *lines])
+    return "\n".join([f"usage: {commands.USAGE}", "", "Among the words of the training stand these keys:", *lines])
 
 
 def supervise(command: Command, config: RunConfig) -> ExitCode:
