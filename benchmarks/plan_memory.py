@@ -97,7 +97,8 @@ def measure(words: str) -> dict[str, int]:
     import torch
 
     from jp_llm.engine.zero import prepare
-    from jp_llm.runtime.env import World, complete_environment
+    from jp_llm.runtime.env import World
+    from jp_llm.runtime.master import complete_environment
 
     complete_environment(World())
     prepare(torch.device("cpu"))
