@@ -32,7 +32,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
 _LAUNCHER_FLAG = re.compile(r"--local[_-]rank(=\d+)?$")
 _KEY = re.compile(r"[\w./-]+")
-SECONDS_FOR_PROCESS_0 = 3.0
+SECONDS_FOR_PROCESS_0 = 10.0
 
 
 def run(
