@@ -131,6 +131,7 @@ class Pulse:
         self._first_step: int | None = None
         self._ended: tuple[int, str] | None = None
         self._closing = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
@@ -176,7 +177,11 @@ class Pulse:
         """From now on this process is in `phase` (start, data, step, evaluate, sample, save) of `step`."""
         if self._first_step is None and phase == "data":
             self._first_step = step
+        has_started = self._now[0] == "start" != phase
         self._now = (phase, step, time.time())
+        if has_started:
+            # Silence is allowed for long during the start; the watcher learns at once that it is over.
+            self._wake.set()
 
     def close(self, code: int = ExitCode.DONE, reason: str = "") -> None:
         """The process is about to end with this exit code; the first call counts.
@@ -190,6 +195,7 @@ class Pulse:
         if code not in (ExitCode.DONE, ExitCode.SAVED):
             self._follow_verdict(patience=3 * (self.settings.grace_seconds + self.settings.beat_seconds))
         self._closing.set()
+        self._wake.set()
         self._thread.join()
         self._beat()
         # The handler stays, and so does its file: a process may stand still on its way out, too.
@@ -199,7 +205,11 @@ class Pulse:
             self._watcher.returncode = 0  # not to be waited for, and no reason to warn
 
     def _run(self) -> None:
-        while not self._closing.wait(self.settings.beat_seconds):
+        while True:
+            self._wake.wait(self.settings.beat_seconds)
+            self._wake.clear()
+            if self._closing.is_set():
+                return
             self._beat()
             self._follow_verdict()
 
