@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv}
-EXTRAS=${EXTRAS:-train,export,corpus,loggers,dev}
+EXTRAS=${EXTRAS:-train,export,corpus,loggers,lora,tasks,gguf,bot,playground,dev}
 # Asked for first and by exact pin: a range would let pip choose, and on a machine without GPU fetch gigabytes of CUDA.
 # Whether this is the CUDA build or the one for CPUs is up to the index: PyPI's for x86-64 Linux is CUDA.
 TORCH=torch==2.13.0

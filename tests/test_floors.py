@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # Each room, and the rooms of ours that it may import besides itself. docs/architecture.md explains the picture.
-GROUND = {"runtime", "config", "arch", "shards", "tokenizer"}
+GROUND = {"runtime", "config", "arch", "shards", "texts", "tokenizer"}
 ALLOWED: dict[str, set[str]] = {
     "runtime": set(),
     "arch": set(),
     "config": {"runtime", "arch"},
     "shards": {"runtime", "config"},
+    "texts": {"runtime"},
     "tokenizer": {"runtime"},
     "parallel": {"runtime", "config"},
     "data": {"runtime", "config", "shards"},
@@ -24,19 +25,25 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"config", "arch", "parallel"},
     "engine": {"runtime", "config", "arch", "data", "model", "optim", "parallel"},
     "checkpoint": {"runtime", "parallel"},
+    "huggingface": GROUND | {"parallel", "checkpoint"},
     "watch": {"runtime", "config"},
     "guard": {"runtime", "config"},
-    "train": GROUND | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard", "plan"},
+    "train": GROUND
+    | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard", "plan"}
+    | {"huggingface"},
     "plan": GROUND,
     "supervise": GROUND | {"watch"},
     "submit": GROUND | {"plan", "supervise"},
-    "export": GROUND | {"parallel", "model", "checkpoint"},
+    "export": GROUND | {"parallel", "model", "checkpoint", "huggingface"},
+    "near_copies": GROUND,
     "generate": GROUND | {"export", "checkpoint"},
-    "evaluate": GROUND | {"export", "checkpoint", "generate"},
+    "evaluate": GROUND | {"export", "checkpoint", "generate", "near_copies"},
+    "bot": GROUND | {"export", "generate", "near_copies"},
+    "playground": GROUND | {"export", "generate", "near_copies"},
     "report": GROUND,
     "preprocessing": GROUND,
 }
-WITHOUT_TORCH = GROUND | {"preprocessing", "report", "watch", "guard", "plan", "supervise", "submit"}
+WITHOUT_TORCH = GROUND | {"preprocessing", "report", "near_copies", "watch", "guard", "plan", "supervise", "submit"}
 
 
 def room_of(module: str) -> str | None:
