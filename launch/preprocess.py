@@ -28,6 +28,6 @@ if __name__ == "__main__":
     from preprocessing.execution.mpi import ending_all_ranks
 
     # One of the processes speaks for all about the configuration.
-    os.environ.setdefault("RANK", str(launch().rank))
+    os.environ["RANK"] = str(launch().rank)
     with ending_all_ranks():
         sys.exit(run("corpus", CorpusConfig, preprocess))

@@ -169,9 +169,9 @@ def test_a_run_goes_on_after_preemption_loss_of_a_node_and_time_limit_to_the_sam
     cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
 
     record = cluster.wait_for_state(job, "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", seconds=300)
-    assert (record["JobState"], record["Restarts"], record["ExitCode"]) == ("COMPLETED", "3", "0:0"), output(
-        folder, job
-    )
+    assert (record["JobState"], record["ExitCode"]) == ("COMPLETED", "0:0"), output(folder, job)
+    # A start that was quicker than the longer limit is told of the old one once more, before it has trained.
+    assert record["Restarts"] in ("3", "4"), output(folder, job)
     assert run.starts()[3] == limited_at
     assert run.exits()[-1][:2] == (0, STEPS)
     assert events(folder, "requeue")

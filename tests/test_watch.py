@@ -161,6 +161,7 @@ def test_a_thousand_undisturbed_steps_without_a_word(data: Path, tmp_path: Path)
     with launched(tmp_path / "run", data, "", *words) as launch:
         assert launch.codes() == [0, 0]
         kinds = {event["event"] for event in read_json_lines(launch.folder.events)}
-        assert kinds == {"start", "save", "end", "exit"}
+        # What else runs on this machine may really slow one of the two; that is no false alarm.
+        assert kinds - {"straggler"} == {"start", "save", "end", "exit"}
         assert "watchdog" not in launch.log.read_text()
         assert not launch.folder.stacks.exists()

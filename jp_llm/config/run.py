@@ -27,8 +27,8 @@ class RunConfig(Section):
     run_dir: str = "runs/default"
     """Folder of this run; running the same command again continues from its last checkpoint."""
     init_from: str = ""
-    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder, instead of random ones; the model
-    section is taken from it."""
+    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder, instead of random ones; the
+    model section is taken from it."""
     seed: int = 1234
     """Decides initial weights, data order and sampling."""
     dry_run: bool = False
