@@ -163,5 +163,6 @@ def test_a_thousand_undisturbed_steps_without_a_word(data: Path, tmp_path: Path)
         kinds = {event["event"] for event in read_json_lines(launch.folder.events)}
         # What else runs on this machine may really slow one of the two; that is no false alarm.
         assert kinds - {"straggler"} == {"start", "save", "end", "exit"}
-        assert "watchdog" not in launch.log.read_text()
+        # Its words, not the advice about a step that took long on a busy machine.
+        assert "watchdog: " not in launch.log.read_text()
         assert not launch.folder.stacks.exists()
