@@ -27,7 +27,7 @@ def two_frames(data: bytes) -> bytes:
     [
         ("held.jsonl", LINES),
         ("held.jsonl", LINES.removesuffix(b"\n")),
-        ("held.jsonl.gz", gzip.compress(LINES)),
+        ("held.jsonl.gz", gzip.compress(LINES, mtime=0)),
         ("held.jsonl.zst", zstandard.ZstdCompressor().compress(LINES)),
         ("held.jsonl.zst", two_frames(LINES)),
     ],
@@ -48,7 +48,7 @@ def test_a_plain_text_is_one_document_and_stays_as_it_is(tmp_path: Path) -> None
         ("a.jsonl.zst", zstandard.ZstdCompressor().compress(LINES * 50)[:-9], r"a.jsonl.zst: cannot .*cut off"),
         ("a.jsonl.zst", two_frames(LINES)[:-3], r"a.jsonl.zst: cannot be read to its end"),
         ("a.jsonl.zst", LINES, r"a.jsonl.zst: cannot be read to its end"),
-        ("a.jsonl.gz", gzip.compress(LINES * 50)[:-9], r"a.jsonl.gz: cannot be read to its end"),
+        ("a.jsonl.gz", gzip.compress(LINES * 50, mtime=0)[:-9], r"a.jsonl.gz: cannot be read to its end"),
         ("a.jsonl", LINES + b'{"text": ', r"a.jsonl, line 3: not JSON"),
         ("a.jsonl", b'{"body": "x"}\n', r'line 1: not a JSON object with a string "text"'),
         ("a.jsonl", b'{"text": 3}\n', r"line 1: not a JSON object"),
