@@ -30,14 +30,13 @@ def text_of(units: Units) -> str:
 
 def folded(units: Units) -> Units:
     """For every unit what it is compared as; 0 where it is not compared. Shape as `units`."""
-    found: Units = _table()[units]
-    return found
+    return np.asarray(_table()[units], dtype=np.uint16)
 
 
 def compared_units(text: str) -> Units:
     """The units of a text that are compared, one after the other."""
     units = folded(shown_units(text))
-    return units[units != SEPARATOR]
+    return units[np.flatnonzero(units)]
 
 
 @cache
