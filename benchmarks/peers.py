@@ -315,11 +315,11 @@ def texts_of(path: Path, megabytes: float | None = None) -> list[str]:
 
 def generated(folder: Path, megabytes: float) -> Iterable[str]:
     """Web pages of the sample corpus, as our reader gives them, defects and all."""
+    from jp_llm.texts.streams import decompressed
     from preprocessing.config import SourceConfig
     from preprocessing.document import Document
     from preprocessing.raw_file import RawFile
     from preprocessing.sample.generate import generate
-    from preprocessing.streams import decompressed
 
     # Half of the characters are web pages, of about three bytes each.
     generate(folder / "sample", seed=1234, characters=int(megabytes * 1e6 / 3 * 2.2))

@@ -27,6 +27,7 @@ from _report import report
 from _timing import measure
 
 from jp_llm.export.tokenizer import write_hf_tokenizer
+from jp_llm.texts.streams import decompressed
 from jp_llm.tokenizer.batches import batches
 from jp_llm.tokenizer.manifest import MODEL_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
@@ -38,7 +39,6 @@ from preprocessing.raw_file import RawFile
 from preprocessing.readers.aozora import AozoraReader
 from preprocessing.sample.grammar import load_registers
 from preprocessing.sample.writer import Writer
-from preprocessing.streams import decompressed
 
 DATA = Path(__file__).parents[1] / os.environ.get("JP_LLM_DATA", "../shared/data")
 ARCHIVE = DATA / "aozora-pretrain.tar.zst"

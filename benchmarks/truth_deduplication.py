@@ -22,6 +22,7 @@ import orjson
 import zstandard
 
 from jp_llm.config.build import build
+from jp_llm.texts.streams import decompressed
 from preprocessing.config import CorpusConfig
 from preprocessing.deduplicate.run import deduplicate
 from preprocessing.deduplicate.tables import Workspace, read_rows
@@ -32,7 +33,6 @@ from preprocessing.raw_file import RawFile
 from preprocessing.readers.jsonl import JsonLinesReader
 from preprocessing.readers.text import TextReader
 from preprocessing.sample.generate import generate
-from preprocessing.streams import decompressed
 from preprocessing.text.keys import near_key
 
 READERS = {"plain": TextReader(document="blank_line"), "jsonl": JsonLinesReader()}

@@ -17,6 +17,7 @@ import yaml
 from _report import report
 
 from jp_llm.config.build import build
+from jp_llm.texts.streams import decompressed
 from preprocessing.config import SourceConfig
 from preprocessing.document import Document
 from preprocessing.mappers.lines import LinesMapper
@@ -25,7 +26,6 @@ from preprocessing.mappers.unicode import UnicodeMapper
 from preprocessing.mappers.whitespace import WhitespaceMapper
 from preprocessing.raw_file import RawFile
 from preprocessing.sample.generate import generate
-from preprocessing.streams import decompressed
 
 DEMO = Path(__file__).parents[1] / "configs" / "corpus" / "demo.yaml"
 Answer = dict[str, Any]

@@ -21,11 +21,11 @@ from xml.sax.saxutils import escape
 import mwparserfromhell
 from _report import report
 
+from jp_llm.texts.streams import decompressed
 from preprocessing.raw_file import RawFile
 from preprocessing.readers.wikipedia import WikipediaReader, _pages, _parse
 from preprocessing.sample.grammar import load_registers
 from preprocessing.sample.writer import Writer
-from preprocessing.streams import decompressed
 from preprocessing.wikitext.extractor import Extractor
 
 _HEADINGS = ("概要", "歴史", "地理", "文化", "経済", "交通", "人物", "逸話")

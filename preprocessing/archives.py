@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO
 
-from preprocessing.streams import DamagedFile
+from jp_llm.texts.streams import DamagedFile
 
 _BUFFER_BYTES = 32 << 10
 """tarfile copies the rest of its buffer for every header, so a larger one is slower."""

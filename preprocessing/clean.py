@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile, decompressed
 from preprocessing.archives import Member, members
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
@@ -23,7 +24,6 @@ from preprocessing.plan import Piece, Unit, selected
 from preprocessing.raw_file import RawFile
 from preprocessing.report.samples import SAMPLES, Samples
 from preprocessing.step import Reader
-from preprocessing.streams import DamagedFile, decompressed
 
 _BUFFER_BYTES = 1 << 20
 

@@ -4,7 +4,7 @@ import io
 from hashlib import blake2b
 from typing import Any, BinaryIO
 
-from preprocessing.streams import DamagedFile
+from jp_llm.texts.streams import DamagedFile
 
 _CHUNK_BYTES = 1 << 20
 

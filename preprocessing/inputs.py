@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of
+from jp_llm.texts.streams import DamagedFile
 from preprocessing.config import CorpusConfig, SourceConfig
 from preprocessing.plan import InputFile, Large, Plan, Planner, Unit, fetched_units, find_files
-from preprocessing.streams import DamagedFile
 
 
 def plan_of(config: CorpusConfig) -> Plan:

@@ -11,13 +11,13 @@ import orjson
 import zstandard
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile, Decompressed, decompressed
 from preprocessing.clean import UnitRecords
 from preprocessing.config import CorpusConfig
 from preprocessing.counts import Counts
 from preprocessing.document import Document
 from preprocessing.pipeline import cleaned
 from preprocessing.plan import InputFile, Piece, Unit
-from preprocessing.streams import DamagedFile, Decompressed, decompressed
 
 _FILES = 4
 """Spread evenly over those of a source: the first ones are often not like the rest."""

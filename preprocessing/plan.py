@@ -20,10 +20,10 @@ from typing import Literal
 import orjson
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile, compression_of, decompressed
 from preprocessing.archives import is_tar, members
 from preprocessing.cuts import SEARCH_BYTES, page_stream_start, record_start
 from preprocessing.step import CutAt
-from preprocessing.streams import DamagedFile, compression_of, decompressed
 
 _UNITS_PER_ARCHIVE = 16
 _EDGE_BYTES = 4096

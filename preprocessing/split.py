@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile, decompressed
 from preprocessing.config import CorpusConfig
 from preprocessing.cuts import rest_of_record
 from preprocessing.documents import has_size
@@ -15,7 +16,6 @@ from preprocessing.hashed_file import HashedFile
 from preprocessing.lazy_file import LazyFile
 from preprocessing.plan import Large, Piece, Unit
 from preprocessing.step import CutAt
-from preprocessing.streams import DamagedFile, decompressed
 
 SPLIT_FOLDER = "split"
 _READ_BYTES = 1 << 20

@@ -1,6 +1,8 @@
 """The base of every config section."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Section(BaseModel):
@@ -11,3 +13,13 @@ class Section(BaseModel):
     def problems(self) -> list[str]:
         """What is wrong between the fields of this section; keys are relative to it. Nothing when all is well."""
         return []
+
+
+def _several(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""A list of texts; on the command line a single one needs no brackets."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import jp_llm
 from jp_llm.evaluate.config import EvaluateConfig
-from jp_llm.evaluate.documents import choose, find_files, read_texts
 from jp_llm.evaluate.score import Score, score
 from jp_llm.export.inference import LoadedModel, open_model
 from jp_llm.export.run import PROOF_FILE
 from jp_llm.runtime.errors import UserError, config_error
 from jp_llm.runtime.files import read_json, sha256_of, write_json
+from jp_llm.texts.documents import choose, find_files, read_texts
 
 
 def run(config: EvaluateConfig) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from jp_llm.evaluate.documents import Text
 from jp_llm.evaluate.windows import windows
 from jp_llm.export.inference import LoadedModel
+from jp_llm.texts.documents import Text
 
 _IGNORED = -100
 _SORTED_TOGETHER = 256

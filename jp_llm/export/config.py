@@ -1,20 +1,11 @@
 """What `launch/export_hf.py` reads (`configs/export.yaml`). Loads no torch."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, PositiveInt
+from pydantic import PositiveInt
 
+from jp_llm.config.section import OneOrSeveral as OneOrSeveral
 from jp_llm.config.section import Section
-
-
-def _several(value: Any) -> Any:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
-OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(_several)]
-"""A list of texts; on the command line a single one needs no brackets."""
 
 SAMPLING_TEMPERATURE = 0.8
 SAMPLING_TOP_P = 0.95

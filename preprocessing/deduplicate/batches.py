@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.streams import DamagedFile, decompressed
+from jp_llm.texts.streams import DamagedFile, decompressed
 
 _CHARACTERS = 1 << 17
 _MAX_RATIO = 1000

@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import PositiveInt
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile
 from preprocessing.decoding import Undecodable
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
 from preprocessing.readers._tables import json_value, text_of_row
 from preprocessing.step import Reader
-from preprocessing.streams import DamagedFile
 
 _BATCH_ROWS = 64
 _BATCH_BYTES = 1 << 22

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from jp_llm.texts.streams import DamagedFile
 from preprocessing.document import Record, Tally
 from preprocessing.raw_file import RawFile
 from preprocessing.step import Reader
-from preprocessing.streams import DamagedFile
 from preprocessing.wikitext.brackets import TooComplex
 from preprocessing.wikitext.extractor import Extractor
 from preprocessing.wikitext.formats import parse

@@ -4,8 +4,8 @@ import tarfile
 import pytest
 from raw import tar
 
+from jp_llm.texts.streams import DamagedFile
 from preprocessing.archives import is_tar, members
-from preprocessing.streams import DamagedFile
 
 FILES = {f"works/{number}.txt": f"第{number}話".encode() * 200 for number in range(30)}
 LAST_MEMBER = tar(FILES).index(b"works/29.txt")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from raw import COMPRESS, tar
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile
 from preprocessing.plan import Large, Plan, Planner, fetched_units, find_files
-from preprocessing.streams import DamagedFile
 
 
 def found(*paths, select=()):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from published_rules import swallow
 from raw import document
 
+from jp_llm.texts.streams import decompressed
 from preprocessing.archives import members
 from preprocessing.document import Document
 from preprocessing.filters.swallow import SwallowFilter
@@ -16,7 +17,6 @@ from preprocessing.raw_file import RawFile
 from preprocessing.readers.aozora import AozoraReader
 from preprocessing.sample.grammar import load_registers
 from preprocessing.sample.writer import Writer
-from preprocessing.streams import decompressed
 
 KANA = "あいうえおかきくけこさしすせそたちつてとなにぬねの"
 KANJI = "".join(map(chr, range(0x4E00, 0x5E00)))

@@ -11,10 +11,10 @@ from pyarrow import parquet
 from raw import COMPRESS, cleaned, config, raw_file, read, texts
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.streams import DamagedFile, decompressed
 from preprocessing.clean import clean_unit
 from preprocessing.plan import Planner, find_files
 from preprocessing.readers.parquet import ParquetReader, _batch_rows
-from preprocessing.streams import DamagedFile, decompressed
 
 READER = ParquetReader()
 

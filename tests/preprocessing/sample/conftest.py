@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from jp_llm.config.build import build
+from jp_llm.texts.streams import decompressed
 from preprocessing.config import SourceConfig
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
 from preprocessing.sample.generate import generate
-from preprocessing.streams import decompressed
 
 CHARACTERS = 80_000
 DEMO = Path(__file__).resolve().parents[3] / "configs" / "corpus" / "demo.yaml"

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
+from jp_llm.texts.streams import DamagedFile, decompressed
 from preprocessing.document import Document, Rejected
 from preprocessing.raw_file import RawFile
 from preprocessing.readers.jsonl import JsonLinesReader
 from preprocessing.readers.text import TextReader
-from preprocessing.streams import DamagedFile, decompressed
 
 
 def outcome(path):

@@ -1,20 +1,17 @@
-"""Documents to be scored: read one by one, and chosen by their content where there is a limit."""
+"""Documents of files and dataset folders, one by one, and chosen by their content where there is a limit."""
 
 import bisect
-import gzip
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import zstandard
+from typing import Literal
 
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.records import opened, read_records
 
 _SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.zst")
-_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -25,20 +22,24 @@ class Text:
     text: str
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The held-out files of dataset folders, and the files that are named, in order.
+Part = Literal["train", "validation"]
+
+
+def find_files(paths: Iterable[Path], part: Part = "validation") -> list[Path]:
+    """The files of one part (the held-out one) of dataset folders, and the files that are named, in order.
 
     Raises:
-        UserError: a path does not exist, holds no held-out documents, or has no known suffix.
+        UserError: a path does not exist, holds no documents of this part, or has no known suffix.
     """
+    words = {"train": "training", "validation": "held-out"}[part]
     found, problems = [], []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.glob("documents/*/validation-*.jsonl.zst"))
+            inside = sorted(path.glob(f"documents/*/{part}-*.jsonl.zst"))
             found += inside
             if not inside:
                 problems.append(
-                    f"{path}: no held-out documents (documents/<source>/validation-*.jsonl.zst); name the output "
+                    f"{path}: no {words} documents (documents/<source>/{part}-*.jsonl.zst); name the output "
                     "folder of launch/preprocess.py, or files"
                 )
         elif not path.is_file():
@@ -58,17 +59,13 @@ def read_texts(path: Path) -> Iterator[Text]:
     Raises:
         UserError: the file is truncated or damaged, not UTF-8, or a line is no record with "text".
     """
-    source = path.name.split(".")[0]
-    try:
-        if path.suffix == ".txt":
-            yield Text(source, path.read_bytes().decode("utf-8-sig"))
-            return
-        for number, line in enumerate(_lines(path), start=1):
-            yield _record(line, source, f"{path}, line {number}")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error.reason}); convert it first") from error
-    except (OSError, EOFError, zstandard.ZstdError) as error:
-        raise UserError(f"{path}: cannot be read to its end ({error}); copy or write it again") from error
+    name = path.name.split(".")[0]
+    if path.suffix == ".txt":
+        with opened(path) as file:
+            yield Text(name, _decoded(path, file.read()))
+        return
+    for source, text in read_records(path):
+        yield Text(name if source is None else source, text)
 
 
 def choose(texts: Iterable[Text], max_documents: int | None, max_characters: int | None) -> Iterator[Text]:
@@ -115,49 +112,8 @@ class _Smallest:
         )
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    rest = b""
-    for piece in _pieces(path):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    if path.suffix == ".zst":
-        yield from _zstd_pieces(path)
-        return
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
-
-
-def _zstd_pieces(path: Path) -> Iterator[bytes]:
-    """Frame by frame, because the library's own stream reader takes a cut-off frame for the end of the file."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    inside = False
-    with path.open("rb") as file:
-        while data := file.read(_PIECE_BYTES):
-            while data:
-                inside = True
-                yield frame.decompress(data)
-                data = b""
-                if frame.eof:
-                    data, inside = frame.unused_data, False
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-    if inside:
-        raise EOFError("the zstd stream is cut off")
-
-
-def _record(line: bytes, source: str, where: str) -> Text:
+def _decoded(path: Path, content: bytes) -> str:
     try:
-        record = json.loads(line)
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{where}: not JSON ({error})") from error
-    text = record.get("text") if isinstance(record, dict) else None
-    if not isinstance(text, str):
-        raise UserError(f'{where}: not a JSON object with a string "text"')
-    return Text(str(record.get("source", source)), text)
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason}); convert it first") from error

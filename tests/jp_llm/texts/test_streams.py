@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw import COMPRESS
 
-from preprocessing.streams import DamagedFile, compression_of, decompressed
+from jp_llm.texts.streams import DamagedFile, compression_of, decompressed
 
 TEXT = "".join(f"{number}行目。吾輩は猫である。\n" for number in range(5_000)).encode()
 PACKED = {name: compress(TEXT) for name, compress in COMPRESS.items()}

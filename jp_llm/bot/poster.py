@@ -1,0 +1,107 @@
+"""The way to X through tweepy: one call, and what its failures mean for the text."""
+
+import functools
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from jp_llm.bot.journal import Answer
+from jp_llm.runtime.errors import UserError
+
+CREDENTIALS = {
+    "consumer_key": "X_CONSUMER_KEY",
+    "consumer_secret": "X_CONSUMER_SECRET",
+    "access_token": "X_ACCESS_TOKEN",
+    "access_token_secret": "X_ACCESS_TOKEN_SECRET",
+}
+"""Arguments of `tweepy.Client` and the environment variables that they are read from."""
+
+TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a post."""
+
+    answer: Answer
+    number: str = ""
+    """Of the post, where X gave one."""
+    problem: str = ""
+    """What went wrong, in words."""
+    retry_at: datetime | None = None
+    """When X takes posts again, where it says so."""
+    is_final: bool = False
+    """No other text would fare better: a person must look at it."""
+
+
+class Poster(Protocol):
+    """Posts a text; never raises for what X or the network does."""
+
+    def post(self, text: str) -> Outcome: ...
+
+
+class XPoster:
+    """Posts through `tweepy.Client.create_tweet` with the credentials of the environment.
+
+    Raises:
+        UserError: a credential is missing (all are named), or tweepy is not installed.
+    """
+
+    def __init__(self) -> None:
+        values = {argument: os.environ.get(name, "").strip() for argument, name in CREDENTIALS.items()}
+        if missing := [CREDENTIALS[argument] for argument, value in values.items() if not value]:
+            raise UserError(
+                f"{', '.join(missing)}: not set in the environment; X shows them under Keys and tokens of your app "
+                "(with permission to read and write)"
+            )
+        try:
+            import tweepy
+        except ImportError as error:
+            raise UserError("posting on X needs tweepy; pip install 'jp-llm[bot]'") from error
+        self._secrets = list(values.values())
+        self._client: Any = tweepy.Client(**values)
+        # tweepy waits for ever otherwise.
+        session = self._client.session
+        session.request = functools.partial(session.request, timeout=TIMEOUT_SECONDS)
+
+    def post(self, text: str) -> Outcome:
+        """Post `text` once; no failure is tried again here."""
+        import requests
+        import tweepy
+
+        try:
+            response = self._client.create_tweet(text=text)
+        except tweepy.TooManyRequests as error:
+            reset = getattr(error, "reset_time", None)
+            retry_at = None if reset is None else datetime.fromtimestamp(reset, UTC)
+            return Outcome("not_sent", problem=self._words(error), retry_at=retry_at)
+        except tweepy.Unauthorized as error:
+            return Outcome(
+                "not_sent", problem=f"X does not accept the credentials: {self._words(error)}", is_final=True
+            )
+        except (tweepy.BadRequest, tweepy.Forbidden, tweepy.NotFound) as error:
+            return Outcome("refused", problem=self._words(error))
+        except (tweepy.TweepyException, requests.RequestException) as error:
+            return Outcome("not_sent" if _was_not_sent(error) else "unknown", problem=self._words(error))
+        try:
+            return Outcome("posted", number=str(response.data["id"]))
+        except (AttributeError, KeyError, TypeError):
+            return Outcome("unknown", problem="X answered without the number of the post")
+
+    def _words(self, error: Exception) -> str:
+        words = f"{type(error).__name__}: {error}"
+        for secret in self._secrets:
+            words = words.replace(secret, "(secret)")
+        return " ".join(words.split())
+
+
+def _was_not_sent(error: Exception) -> bool:
+    """Whether there was no connection at all, so that X cannot have seen the text."""
+    import requests
+    from urllib3.exceptions import NewConnectionError
+
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.ConnectionError) and isinstance(reason, NewConnectionError)

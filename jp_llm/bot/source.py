@@ -1,0 +1,41 @@
+"""Where a bot's texts come from: a pool, or a model."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from jp_llm.bot.config import BotConfig
+from jp_llm.texts.records import read_objects
+
+_BATCH = 8
+"""Texts that are generated at the same time: some are rejected."""
+
+
+def candidates(config: BotConfig) -> Iterator[str]:
+    """Texts to be checked, one after the other; those of a model never end.
+
+    Raises:
+        UserError: the pool is damaged, the model cannot be opened, or a prompt is too long.
+    """
+    return _generated(config) if config.model else _of_pool(config)
+
+
+def _of_pool(config: BotConfig) -> Iterator[str]:
+    for record in read_objects(Path(config.texts).expanduser()):
+        prompt = record.get("prompt")
+        yield (prompt if config.with_prompt and isinstance(prompt, str) else "") + record["text"]
+
+
+def _generated(config: BotConfig) -> Iterator[str]:
+    # torch is loaded only where a text is generated.
+    from jp_llm.export.inference import open_model
+    from jp_llm.generate.text import complete
+
+    loaded = open_model(Path(config.model), "auto", "auto")
+    generator = random.SystemRandom()
+    while True:
+        prompts = generator.choices(config.prompts, k=_BATCH)
+        # Another seed every time: the configured one would write the texts of the last start again.
+        sampling = config.sampling.model_copy(update={"seed": generator.getrandbits(31), "num_return_sequences": 1})
+        for completion in complete(loaded, prompts, sampling, _BATCH):
+            yield (completion.prompt if config.with_prompt else "") + completion.text
