@@ -77,6 +77,8 @@ class Manifest(BaseModel):
     data_fingerprint: str
     parameters: dict[str, tuple[int, ...]]
     """Whole shape of each canonical parameter."""
+    kinds: tuple[str, ...] = KINDS
+    """What is stored of each parameter: all, or the weight alone where the model was trained elsewhere."""
     fragments: tuple[Fragment, ...]
     files: dict[str, FileRecord]
 

@@ -30,8 +30,9 @@ class ExportConfig(Section):
     """Folder to write; it appears when everything in it has been verified."""
     overwrite: bool = False
     """Replace a Hugging Face model that is already in output_dir."""
-    dtype: Literal["bf16", "fp32"] = "bf16"
-    """Data type of the weights; training keeps fp32, bf16 rounds them once and halves the files."""
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Data type of the weights; training keeps fp32, bf16 and fp16 round them once and halve the files. fp16 gives back an
+    imported fp16 model bit for bit."""
     max_shard_bytes: PositiveInt = 5_000_000_000
     """Largest weight file; a larger model is divided into several, with an index."""
     verify: Literal["full", "structure"] = "full"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jp_llm.arch.huggingface import config_json, name_rules
 from jp_llm.config.model import ModelConfig
-from jp_llm.export import transforms
+from jp_llm.huggingface import transforms
 from jp_llm.export.reload import load_model, quiet_transformers
 from jp_llm.export.source import ParameterSource, RoundedSource, load_native
 from jp_llm.export.tokenizer import probe_texts, verify_hf_tokenizer
