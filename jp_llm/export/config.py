@@ -31,8 +31,8 @@ class ExportConfig(Section):
     overwrite: bool = False
     """Replace a Hugging Face model that is already in output_dir."""
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """Data type of the weights; training keeps fp32, bf16 and fp16 round them once and halve the files. fp16 gives back an
-    imported fp16 model bit for bit."""
+    """Data type of the weights; training keeps fp32, the others round them once and halve the files. What was imported
+    comes back bit for bit in the type that it had."""
     max_shard_bytes: PositiveInt = 5_000_000_000
     """Largest weight file; a larger model is divided into several, with an index."""
     verify: Literal["full", "structure"] = "full"

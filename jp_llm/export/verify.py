@@ -16,11 +16,11 @@ from torch import Tensor
 
 from jp_llm.arch.huggingface import config_json, name_rules
 from jp_llm.config.model import ModelConfig
-from jp_llm.huggingface import transforms
 from jp_llm.export.reload import load_model, quiet_transformers
 from jp_llm.export.source import ParameterSource, RoundedSource, load_native
 from jp_llm.export.tokenizer import probe_texts, verify_hf_tokenizer
 from jp_llm.export.weights import DTYPES
+from jp_llm.huggingface import transforms
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json
 from jp_llm.tokenizer.tokenizer import Tokenizer

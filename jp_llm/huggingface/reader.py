@@ -1,4 +1,4 @@
-"""Read the canonical parameters out of a Hugging Face folder, as `jp_llm.checkpoint.reader` does out of a checkpoint."""
+"""Read the canonical parameters out of a Hugging Face folder, as `jp_llm.checkpoint.reader` does of a checkpoint."""
 
 from collections.abc import Iterator
 from pathlib import Path

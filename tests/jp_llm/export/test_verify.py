@@ -16,6 +16,7 @@ from jp_llm.arch.spec import ConfigValues, HuggingFaceForm
 from jp_llm.export import run
 from jp_llm.export.source import DecoderSource
 from jp_llm.export.verify import verify
+from jp_llm.huggingface import transforms
 from jp_llm.model import decoder as decoder_module
 from jp_llm.model import positions
 from jp_llm.model.decoder import Decoder
