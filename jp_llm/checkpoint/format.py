@@ -65,6 +65,9 @@ class Manifest(BaseModel):
     """Counters of the training state (`jp_llm.train.state.TrainState`), the position in the data among them."""
     guard: dict[str, Any] = {}
     """What the watch over loss and gradient norm remembers (`jp_llm.guard`); empty in checkpoints of older versions."""
+    origin: dict[str, Any] = {}
+    """Where the first weights come from: name, licence and file hashes of the model that was imported. Empty where they
+    were random."""
     seed: int
     """Of initial weights, data order and sampling."""
     layout: dict[str, int]

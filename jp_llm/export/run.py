@@ -15,9 +15,9 @@ from jp_llm.config.model import ModelConfig
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import check_target, new_folder
 from jp_llm.export.model_card import CardFacts, model_card
-from jp_llm.export.source import ParameterSource
 from jp_llm.export.to_hf import write_model
 from jp_llm.export.verify import verify
+from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, fingerprint_of, sha256_of, write_json
 from jp_llm.shards.manifest import DatasetManifest

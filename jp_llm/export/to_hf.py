@@ -8,10 +8,10 @@ from torch import Tensor
 from jp_llm.arch.huggingface import ExportedModel, config_json, name_rules
 from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
 from jp_llm.export.folder import CONFIG_FILE
-from jp_llm.export.source import ParameterSource
 from jp_llm.export.tokenizer import write_hf_tokenizer
 from jp_llm.export.weights import DTYPES, write_weights
 from jp_llm.huggingface import transforms
+from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.files import write_json
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
