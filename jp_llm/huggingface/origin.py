@@ -5,7 +5,6 @@ from typing import Any
 
 import yaml
 
-from jp_llm.huggingface.config import ImportConfig
 from jp_llm.huggingface.files import config_of
 from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.runtime.errors import UserError
@@ -14,19 +13,23 @@ from jp_llm.runtime.files import sha256_of
 CARD_FILE = "README.md"
 
 
-def origin_of(reader: HuggingFaceReader, config: ImportConfig) -> dict[str, Any]:
+def origin_of(reader: HuggingFaceReader, *, name: str | None = None, license: str | None = None) -> dict[str, Any]:
     """For `jp_llm.checkpoint.format.Manifest.origin`.
 
     Keys: name, class, license (null if it is not stated), dtypes of the files, config (config.json as it was), ignored
     (what of it has no effect here), files_sha256 of every file directly in the folder.
+
+    Args:
+        name: of the model on the hub; None takes the name of the folder.
+        license: None takes it from the front matter of the folder's README.md.
     """
     folder, values = reader.folder, config_of(reader.folder)
     stated = card_fields(folder / CARD_FILE).get("license")
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return {
-        "name": config.name or folder.name,
+        "name": name or folder.name,
         "class": (values.get("architectures") or [values["model_type"]])[0],
-        "license": config.license or (str(stated) if stated else None),
+        "license": license or (str(stated) if stated else None),
         "dtypes": list(reader.dtypes),
         "config": values,
         "ignored": list(reader.notes),

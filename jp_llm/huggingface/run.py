@@ -55,7 +55,7 @@ def run(config: ImportConfig) -> None:
     with tempfile.TemporaryDirectory() as work:
         tokenizer = tokenizer_of(folder, Path(work) / "tokenizer")
         _check_vocabulary(reader, tokenizer)
-        origin = origin_of(reader, config)
+        origin = origin_of(reader, name=config.name, license=config.license)
         _describe(reader, tokenizer, origin)
         with _new_folder(target) as temporary:
             checkpoint = CheckpointStore(temporary).path(0)

@@ -41,8 +41,8 @@ def _in_words(found: Conversion) -> str:
     ]
     if found.different_in_transformers:
         lines.append(
-            f"transformers loads this folder as {found.transformers_class}, which gives other ids than SentencePiece on "
-            f"{found.different_in_transformers} of them, without a word: use the tokenizer of what is exported here"
+            f"transformers loads this folder as {found.transformers_class}, whose ids differ from SentencePiece's on "
+            f"{found.different_in_transformers} of them without saying so: use the tokenizer of what is exported here"
         )
     elif found.different_in_transformers is None:
         lines.append(f"transformers cannot load the tokenizer of this folder ({found.transformers_class})")
