@@ -41,8 +41,9 @@ class ExportConfig(Section):
     weights in fp32 (4 bytes per parameter)."""
     model_name: str | None = None
     """Title of the model card; null takes the name of output_dir."""
-    license: str = "other"
-    """Licence of the weights as the Hugging Face hub writes it, e.g. apache-2.0 or cc-by-sa-4.0."""
+    license: str | None = None
+    """Licence of the weights as the Hugging Face hub writes it, e.g. apache-2.0 or cc-by-sa-4.0; null takes that of the
+    imported model that the training began with, or else `other`."""
     license_file: str | None = None
     """Text that is copied into the folder as LICENSE."""
     datasets: OneOrSeveral = ()

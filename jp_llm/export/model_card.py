@@ -32,6 +32,8 @@ class CardFacts:
     name: str
     license: str
     datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+    """Name of the imported model whose weights were the first ones."""
     training: dict[str, Any] | None = None
     """The resolved run configuration."""
     state: dict[str, int] | None = None
@@ -45,8 +47,7 @@ def model_card(facts: CardFacts, model: ModelConfig, tokenizer: Tokenizer, proof
     parts = [
         _front_matter(facts),
         f"# {escape(facts.name)}",
-        "A Japanese language model, pretrained from nothing with jp-llm. It continues text; it has not been taught to "
-        "follow instructions or to refuse.",
+        _introduction(facts),
         _usage(),
         "## Model",
         _table(("", ""), _model_rows(model)),
@@ -83,6 +84,20 @@ def fenced(language: str, text: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
+def _introduction(facts: CardFacts) -> str:
+    if facts.base_model is None:
+        return (
+            "A Japanese language model, pretrained from nothing with jp-llm. It continues text; it has not been taught "
+            "to follow instructions or to refuse."
+        )
+    trained = bool(facts.state and facts.state.get("step"))
+    what = f"{escape(facts.base_model)}, trained further" if trained else f"{escape(facts.base_model)}, imported"
+    return (
+        f"{what} with jp-llm. What is said below about training and its data is about that alone; see the model card "
+        f"of {escape(facts.base_model)} for what was before."
+    )
+
+
 def _one_line(text: object) -> str:
     return "".join(char for char in " ".join(str(text).split()) if char.isprintable())
 
@@ -95,6 +110,8 @@ def _front_matter(facts: CardFacts) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["japanese", "jp-llm"],
     }
+    if facts.base_model is not None:
+        fields["base_model"] = _one_line(facts.base_model)
     if facts.datasets:
         fields["datasets"] = [_one_line(name) for name in facts.datasets]
     return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False, width=10**6)}---"

@@ -24,7 +24,7 @@ def adopted_tokenizer(folder: Path, target: Path) -> Tokenizer:
     if has_own or not any((folder / name).is_file() for name in MODEL_FILES):
         return adopt(folder, target)
     with tempfile.TemporaryDirectory() as work:
-        made = Path(work)
+        made = Path(work) / folder.name  # named in messages
         found = convert(folder, made)
         # Names the special ids, where the files of the tokenizer do not.
         if (folder / CONFIG_FILE).is_file():
