@@ -57,7 +57,7 @@ def model_card(facts: CardFacts, model: ModelConfig, tokenizer: Tokenizer, proof
         "## Tokenizer",
         _table(("", ""), _tokenizer_rows(tokenizer)),
         "## Training data",
-        _corpus(facts.corpus),
+        _corpus(facts),
         "## Training",
         _training(facts),
         "## Limits",
@@ -151,15 +151,21 @@ def _model_rows(model: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _tokenizer_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
+    adopted = "files" in tokenizer.recipe  # of somebody else's model, as it was
+    kind = escape(tokenizer.recipe["model_type"])
+    names = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
     return [
-        ("Type", f"SentencePiece {escape(tokenizer.recipe['model_type'])}, byte fallback"),
+        ("Type", f"{kind}, as it came with the imported model" if adopted else f"SentencePiece {kind}, byte fallback"),
         ("Pieces", f"{tokenizer.vocab_size:,}"),
-        ("sha256 of the SentencePiece model", f"`{tokenizer.fingerprint}`"),
-        ("Special ids", f"bos {tokenizer.bos_id}, eos {tokenizer.eos_id}, pad {tokenizer.pad_id}"),
+        (f"sha256 of {'what decides the ids' if adopted else 'the SentencePiece model'}", f"`{tokenizer.fingerprint}`"),
+        ("Special ids", ", ".join(f"{name} {'none' if id is None else id}" for name, id in names.items())),
     ]
 
 
-def _corpus(corpus: DatasetManifest | None) -> str:
+def _corpus(facts: CardFacts) -> str:
+    corpus = facts.corpus
+    if facts.base_model is not None and not (facts.state and facts.state.get("step")):
+        return "None here: the model is as it was imported."
     if corpus is None:
         return "The dataset was not at hand when this card was written; its fingerprint is in the proof below."
     rows = [
