@@ -48,11 +48,12 @@ def _fields(config: ConfigReader) -> dict[str, Any]:
     for key in ("attention_bias",):
         config.only(key, False, False, "the linear layers of Cohere have no biases here")
     config.dropout("attention_dropout", 0.0)
+    heads = config.integer("num_attention_heads", 64)
     return {
         "hidden_size": config.integer("hidden_size", 8192),
         "num_layers": config.integer("num_hidden_layers", 40),
-        "num_attention_heads": config.integer("num_attention_heads", 64),
-        "num_key_value_heads": config.integer("num_key_value_heads", None),
+        "num_attention_heads": heads,
+        "num_key_value_heads": config.integer("num_key_value_heads", None) or heads,
         "intermediate_size": config.integer("intermediate_size", 22528),
         "vocab_size": config.integer("vocab_size", 256000),
         "max_position_embeddings": config.integer("max_position_embeddings", 8192),

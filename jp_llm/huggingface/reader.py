@@ -35,8 +35,9 @@ class HuggingFaceReader:
             UserError: the model cannot be computed here, or the files do not fit config.json; all reasons at once.
         """
         self.folder = folder
+        config = config_of(folder)
         stored = stored_tensors(folder)
-        self.model, self.notes = _model_of(folder, stored)
+        self.model, self.notes = _model_of(folder, config, stored)
         self._shapes = parameter_shapes(self.model)
         self._places = _places(folder, self.model, stored)
         self._rules: dict[str, tuple[NameRule, int]] = {
@@ -86,10 +87,12 @@ class HuggingFaceReader:
         return values
 
 
-def _model_of(folder: Path, stored: dict[str, StoredTensor]) -> tuple[ModelConfig, tuple[str, ...]]:
+def _model_of(
+    folder: Path, config: dict[str, Any], stored: dict[str, StoredTensor]
+) -> tuple[ModelConfig, tuple[str, ...]]:
     """The model section of a folder, and what is to be said about it."""
     try:
-        found = read_config(config_of(folder))
+        found = read_config(config)
     except UnsupportedModel as error:
         raise UserError(*(f"{folder}: {problem}" for problem in error.problems)) from None
     notes = list(found.ignored)
