@@ -1,0 +1,108 @@
+"""Tokenizers of folders that hold a SentencePiece model only, against SentencePiece and transformers."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentencepiece
+from small_tokenizer import texts
+from tokenizers import Tokenizer as Backend
+
+from jp_llm.huggingface.sentencepiece import convert
+from jp_llm.runtime.errors import UserError
+
+RINNA = {
+    "tokenizer_class": "T5Tokenizer",
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "extra_ids": 0,
+    "additional_special_tokens": [],
+}
+TRAINED: dict[str, dict[str, Any]] = {
+    # As rinna's: NFKC, a space in front, no byte fallback.
+    "unigram": {"user_defined_symbols": ["[CLS]", "[SEP]", "[MASK]"]},
+    "unigram-bytes": {"byte_fallback": True},
+    # As LLaMA's.
+    "bpe": {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"}
+    | {"remove_extra_whitespaces": False},
+}
+HARD = (
+    " あ",
+    "　あ　い",
+    "ﾊﾟﾝとｶﾞﾗｽ",
+    "か\u3099き\u3099",
+    "  ２つ  の  空白  ",
+    "㍻と①",
+    "",
+    " ",
+    "a\nb\n",
+    "\t\tx",
+    "😀鬱",
+)
+
+
+@pytest.fixture(scope="module", params=TRAINED)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spm")
+    sample = folder / "sample.txt"
+    sample.write_text("\n".join([*texts(200), "ガ ギ グ パ ピ 平成 1 2"]))
+    settings = {"vocab_size": 900, "pad_id": 3, "pad_piece": "[PAD]", "minloglevel": 2} | TRAINED[request.param]
+    sentencepiece.SentencePieceTrainer.train(input=str(sample), model_prefix=str(folder / "spiece"), **settings)
+    (folder / "tokenizer_config.json").write_text(json.dumps(RINNA))
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    return folder
+
+
+def test_ids_are_those_of_sentencepiece(folder: Path, tmp_path: Path) -> None:
+    found = convert(folder, tmp_path)
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    ours = Backend.from_file(str(tmp_path / "tokenizer.json"))
+    for text in (*texts(100, seed=7), *HARD):
+        assert ours.encode(text, add_special_tokens=False).ids == right.encode(text), text
+    assert found.texts == 10
+    assert found.different <= 2
+    # The class that the folder names gives other ids: of unknown characters, and of spaces.
+    assert found.transformers_class == "T5Tokenizer"
+    assert (found.different_in_transformers or 0) > found.different
+
+
+def test_text_comes_back_as_sentencepiece_keeps_it(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path)
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    ours = Backend.from_file(str(tmp_path / "tokenizer.json"))
+    for text in texts(30, seed=8):
+        assert ours.decode(right.encode(text), skip_special_tokens=False) == right.decode(right.encode(text))
+
+
+def test_transformers_loads_what_was_made_as_it_is(folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    convert(folder, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    loaded = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    assert (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id, loaded.unk_token_id) == (1, 2, 3, 0)
+    assert len(loaded) == right.vocab_size()
+    for text in HARD:
+        assert loaded(text, add_special_tokens=False)["input_ids"] == right.encode(text), text
+
+
+def test_a_special_token_that_is_no_piece_is_left_out(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "tokenizer_config.json").write_text(json.dumps(RINNA | {"sep_token": "[NEVER SEEN]"}))
+    convert(copy, tmp_path / "made")
+    assert "sep_token" not in json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
+
+
+def test_a_folder_without_or_with_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no tokenizer"):
+        convert(tmp_path, tmp_path / "made")
+    (tmp_path / "spiece.model").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="cannot be read as a SentencePiece model"):
+        convert(tmp_path, tmp_path / "made")
