@@ -49,6 +49,7 @@ _SOURCES = (
 """Files that say which tokens are the special ones."""
 
 _SHOWN_LOSSES = 3
+_WHAT_TO_NAME = "name the folder of a tokenizer, a dataset, a Hugging Face model, a checkpoint or a run"
 
 
 def adopt(hf_folder: Path, target: Path) -> Tokenizer:
@@ -120,7 +121,10 @@ def describe(hf_folder: Path) -> TokenizerManifest:
 
 
 def losses_of(tokenizer: Tokenizer) -> list[str]:
-    """What becomes of parts of the probe texts that do not come back as they were, in words; each kind once."""
+    """What becomes of parts of the probe texts that do not come back as they were, in words; each kind once.
+
+    What becomes another text stands first, and behind it what becomes nothing, as unknown characters do.
+    """
     found: dict[str, None] = {}
     for text in PROBES:
         back = tokenizer.decode(tokenizer.encode(text))
@@ -129,7 +133,7 @@ def losses_of(tokenizer: Tokenizer) -> list[str]:
                 found[f"{back[back_start:back_end]!r} is added"] = None
             elif kind != "equal":
                 found[f"{text[start:end]!r} becomes {back[back_start:back_end]!r}"] = None
-    return list(found)
+    return sorted(found, key=lambda loss: loss.endswith("becomes ''"))
 
 
 def _files_of(hf_folder: Path) -> list[str]:
@@ -137,14 +141,18 @@ def _files_of(hf_folder: Path) -> list[str]:
     if TOKENIZER_FILE in present:
         return present
     if not hf_folder.is_dir():
-        raise UserError(f"{hf_folder}: no such folder; name a tokenizer, a Hugging Face folder, a checkpoint or a run")
-    others = sorted({*present, *(path.name for path in hf_folder.glob("*.model"))})
-    if not others:
-        raise UserError(f"{hf_folder}: holds no tokenizer (no {TOKENIZER_FILE}); copy it again with its tokenizer")
-    raise UserError(
-        f"{hf_folder}: its tokenizer ({', '.join(others)}) has no {TOKENIZER_FILE}; launch/import_hf.py makes one, and "
-        "a model folder that holds the tokenizer: name that folder here"
-    )
+        raise UserError(f"{hf_folder}: no such folder; {_WHAT_TO_NAME}")
+    if models := sorted(path.name for path in hf_folder.glob("*.model")):
+        raise UserError(
+            f"{hf_folder}: its tokenizer ({', '.join(models)}) has no {TOKENIZER_FILE}; launch/import_hf.py makes one, "
+            "and a checkpoint that holds the tokenizer: name that folder here"
+        )
+    if present:
+        raise UserError(
+            f"{hf_folder}: its tokenizer ({', '.join(present)}) has no {TOKENIZER_FILE}; load it with transformers and "
+            "save it again (save_pretrained)"
+        )
+    raise UserError(f"{hf_folder}: holds no tokenizer; {_WHAT_TO_NAME}")
 
 
 def _object(path: Path) -> Mapping[str, Any]:

@@ -52,6 +52,11 @@ class AdoptedTokenizer(Tokenizer):
         """What is a control token for transformers, and characters for `encode`."""
         return tuple(self._control.values())
 
+    @property
+    def byte_level(self) -> bool:
+        """Whether pieces are written in the characters that GPT-2 has for bytes."""
+        return "ByteLevel" in json.dumps(self._definition.get("decoder"))
+
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         # The package encodes the texts of a batch in parallel, unless TOKENIZERS_PARALLELISM forbids it.
         found = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
