@@ -87,8 +87,13 @@ def describe(hf_folder: Path) -> TokenizerManifest:
     """
     present = _files_of(hf_folder)
     definition = read_definition(hf_folder)
-    backend_of(definition, hf_folder)  # a damaged file is named before anything is taken from it
+    backend = backend_of(definition, hf_folder)  # names a damaged file before anything is taken from it
     tokens = vocabulary(definition)
+    if wrong := [text for text, token in tokens.items() if backend.token_to_id(text) != token]:
+        raise UserError(
+            f"{hf_folder / TOKENIZER_FILE}: tokens do not have the ids that it gives them ({', '.join(wrong[:5])}); "
+            "copy it again"
+        )
     about = {name: _object(hf_folder / name) for name in _SOURCES if (hf_folder / name).is_file()}
     _check_added_tokens(hf_folder, about, tokens)
     found = {name: _special_id(name, hf_folder, about, tokens) for name in ("unk", "bos", "eos", "pad")}
@@ -169,7 +174,7 @@ def _check_added_tokens(hf_folder: Path, about: Mapping[str, Mapping[str, Any]],
     """Tokens that transformers would add while it loads must be those of tokenizer.json."""
     added = dict(about.get("added_tokens.json", {}))
     for number, token in (about.get("tokenizer_config.json", {}).get("added_tokens_decoder") or {}).items():
-        added[token["content"]] = int(number)
+        added[token["content"] if isinstance(token, dict) else token] = int(number)
     if wrong := [f"{text!r} = {number}" for text, number in added.items() if tokens.get(text) != number]:
         raise UserError(
             f"{hf_folder}: {TOKENIZER_FILE} lacks added tokens that other files name ({', '.join(wrong[:5])}); load "

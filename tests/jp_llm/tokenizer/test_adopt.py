@@ -114,6 +114,10 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
             lambda folder: change(folder, BACKEND, lambda value: value["model"]["merges"].append(["猫", "犬"])),
             r"tokenizer\.json: damaged, or too new for tokenizers",
         ),
+        (
+            lambda folder: change(folder, BACKEND, lambda value: value["added_tokens"][1].update(id=7)),
+            r"tokens do not have the ids that it gives them \(<\|padding\|>\)",
+        ),
         (lambda folder: (folder / CONFIG).write_text("{"), r"tokenizer_config\.json: damaged"),
         (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: a JSON object expected"),
         (
@@ -136,7 +140,7 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
         ),
         (
             lambda folder: (folder / BACKEND).unlink(),
-            r"\(tokenizer_config\.json\) has no tokenizer\.json; load it with transformers",
+            r"\(tokenizer_config\.json\) has no tokenizer\.json; load it with",
         ),
     ],
 )
