@@ -1,7 +1,7 @@
 """Tokenizers of any kind behind one face: our folders, and what transformers loads."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE
+from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer
+from jp_llm.tokenizer.manifest import MANIFEST_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 
@@ -44,20 +45,21 @@ def open_tokenizer(name: str) -> AnyTokenizer:
 
 
 def _ours(name: str, tokenizer: Tokenizer) -> AnyTokenizer:
-    pieces = enumerate(tokenizer.pieces())
+    vocabulary = {piece.text: id for id, piece in enumerate(tokenizer.pieces())}
+    byte_level = isinstance(tokenizer, AdoptedTokenizer) and tokenizer.byte_level
     return AnyTokenizer(
         name=name,
         about={
-            "library": LIBRARY,
-            "version": tokenizer.library_version,
+            "package": tokenizer.package,
+            "version": tokenizer.package_version,
             "kind": str(tokenizer.recipe.get("model_type")),
             "fingerprint": tokenizer.fingerprint,
         },
         vocab_size=tokenizer.vocab_size,
         encode=lambda texts: [ids.tolist() for ids in tokenizer.encode_batch(texts)],
         decode=tokenizer.decode,
-        unknown_ids=frozenset({tokenizer.unk_id}),
-        byte_ids=frozenset(id for id, piece in pieces if not piece.matches_text and _is_byte(piece.text)),
+        unknown_ids=frozenset() if tokenizer.unk_id is None else frozenset({tokenizer.unk_id}),
+        byte_ids=_byte_ids(vocabulary, byte_level),
     )
 
 
@@ -80,13 +82,13 @@ def _hugging_face(name: str, folder: Path) -> AnyTokenizer:
         logging.set_verbosity(before)
     return AnyTokenizer(
         name=name,
-        about={"library": "transformers", "version": version("transformers"), "kind": type(loaded).__name__},
+        about={"package": "transformers", "version": version("transformers"), "kind": type(loaded).__name__},
         vocab_size=len(loaded),
         # `verbose` would warn of texts beyond model_max_length.
         encode=lambda texts: loaded(texts, add_special_tokens=False, verbose=False)["input_ids"],
         decode=lambda ids: loaded.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False),
         unknown_ids=frozenset() if loaded.unk_token_id is None else frozenset({loaded.unk_token_id}),
-        byte_ids=_byte_ids(loaded),
+        byte_ids=_byte_ids(loaded.get_vocab(), _is_byte_level(loaded)),
     )
 
 
@@ -102,13 +104,15 @@ def _loaded(name: str | Path) -> Any:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
-def _byte_ids(loaded: Any) -> frozenset[int]:
-    """Pieces like <0xE3>; and of byte-level BPE, those whose bytes are no UTF-8."""
-    vocabulary: dict[str, int] = loaded.get_vocab()
-    found = {id for piece, id in vocabulary.items() if _is_byte(piece)}
+def _is_byte_level(loaded: Any) -> bool:
     backend = getattr(loaded, "backend_tokenizer", None)
-    decoder = None if backend is None else json.loads(backend.to_str()).get("decoder")
-    if "ByteLevel" in str(decoder):
+    return backend is not None and "ByteLevel" in str(json.loads(backend.to_str()).get("decoder"))
+
+
+def _byte_ids(vocabulary: Mapping[str, int], byte_level: bool) -> frozenset[int]:
+    """Pieces like <0xE3>; and of byte-level BPE, those whose bytes are no UTF-8."""
+    found = {id for piece, id in vocabulary.items() if _is_byte(piece)}
+    if byte_level:
         characters = _byte_characters()
         for piece, id in vocabulary.items():
             if all(character in characters for character in piece):

@@ -19,6 +19,7 @@ from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.arch.registry import form_of
 from jp_llm.config.model import ModelConfig
 from jp_llm.shards.manifest import DatasetManifest
+from jp_llm.tokenizer.manifest import SENTENCEPIECE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|~])")
@@ -151,14 +152,17 @@ def _model_rows(model: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _tokenizer_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    adopted = "files" in tokenizer.recipe  # of somebody else's model, as it was
     kind = escape(tokenizer.recipe["model_type"])
-    names = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
+    ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
+    if tokenizer.package == SENTENCEPIECE:
+        about = (f"SentencePiece {kind}, byte fallback", "sha256 of the SentencePiece model")
+    else:
+        about = (f"{kind}, taken over from another model", "sha256 of what decides the ids")
     return [
-        ("Type", f"{kind}, as it came with the imported model" if adopted else f"SentencePiece {kind}, byte fallback"),
+        ("Type", about[0]),
         ("Pieces", f"{tokenizer.vocab_size:,}"),
-        (f"sha256 of {'what decides the ids' if adopted else 'the SentencePiece model'}", f"`{tokenizer.fingerprint}`"),
-        ("Special ids", ", ".join(f"{name} {'none' if id is None else id}" for name, id in names.items())),
+        (about[1], f"`{tokenizer.fingerprint}`"),
+        ("Special ids", ", ".join(f"{name} {'none' if id is None else id}" for name, id in ids.items())),
     ]
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from other_tokenizers import open_calm
 from raw import COMPRESS, cleaned, config, contents, tar
 from small_tokenizer import texts
 
@@ -303,6 +304,34 @@ def test_a_full_disk_leaves_nothing_half_written_and_can_be_continued(tmp_path):
     assert not [path for path in (tmp_path / "out").rglob("*.tmp")]
     run(config(tmp_path / "out", [tmp_path / "a.txt"], unit_bytes=500_000))
     assert [record["text"] for record in cleaned(tmp_path / "out")] == lines
+
+
+def test_shards_for_the_model_of_somebody_else(tmp_path, capsys):
+    source = open_calm(tmp_path / "model")
+    (tmp_path / "raw.txt").write_text("\n\n".join(texts(20, seed=3)))
+    values = {
+        "name": "test",
+        "output_dir": str(tmp_path / "out"),
+        "sources": {"plain": {"reader": {"type": "text"}, "paths": [str(tmp_path / "raw.txt")]}},
+        "tokenizer": {"path": str(source)},
+        "num_workers": 1,
+        "validation_fraction": 0,
+    }
+    run(build(CorpusConfig, values))
+    dataset = DatasetManifest.load(tmp_path / "out")
+    loaded = Tokenizer.load(tmp_path / "out" / dataset.tokenizer.folder)
+    assert (dataset.tokenizer.package, dataset.tokenizer.fingerprint) == ("tokenizers", loaded.fingerprint)
+    assert (dataset.tokenizer.bos_id, dataset.tokenizer.eos_id, dataset.tokenizer.start_id) == (0, 0, 0)
+    (shard,) = dataset.sources["plain"]["train"]
+    reader = ShardReader(tmp_path / "out" / shard.name)
+    documents = [reader.document(index).tolist() for index in range(reader.num_documents)]
+    assert {ids[0] for ids in documents} == {0}
+    assert dataset.tokens("train") == sum(map(len, documents))
+    assert sum(len(loaded.decode(ids)) for ids in documents) == dataset.characters("train")
+    # The folder of the dataset names its tokenizer for another one.
+    values |= {"output_dir": str(tmp_path / "again"), "tokenizer": {"path": str(tmp_path / "out")}}
+    run(build(CorpusConfig, values))
+    assert DatasetManifest.load(tmp_path / "again").fingerprint == dataset.fingerprint
 
 
 def test_a_tokenizer_is_trained_on_the_training_documents(tmp_path, raw):

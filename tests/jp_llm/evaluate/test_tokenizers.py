@@ -43,7 +43,7 @@ def test_our_export_counts_like_ours(ours: Tokenizer, tmp_path: Path) -> None:
     documents = [*texts(5), "𠮷野家 <s>"]
     assert found.encode(documents) == mine.encode(documents)
     assert [found.decode(ids) for ids in found.encode(documents)] == documents
-    assert found.about["library"] == "transformers"
+    assert found.about["package"] == "transformers"
 
 
 def test_bytes_of_byte_level_bpe(tmp_path: Path) -> None:

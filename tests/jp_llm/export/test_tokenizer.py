@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import zstandard
+from other_tokenizers import FAMILIES, llama, open_calm
 from small_tokenizer import small_tokenizer, texts
 
 from jp_llm.export.probe_texts import probe_texts
 from jp_llm.export.tokenizer import SENTENCEPIECE_FOLDER, verify_hf_tokenizer, write_hf_tokenizer
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.adopt import adopt
+from jp_llm.tokenizer.manifest import MANIFEST_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 PROBES = probe_texts()
@@ -129,3 +132,51 @@ def test_the_gate_notices_scores_whose_sums_are_not_exact(tmp_path: Path, monkey
     write_hf_tokenizer(rounded, tmp_path, model_max_length=64)
     with pytest.raises(UserError, match="transformers turns"):
         verify_hf_tokenizer(rounded, tmp_path, PROBES)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_adopted_tokenizer_goes_out_as_it_came(tmp_path: Path, family: str) -> None:
+    source = FAMILIES[family](tmp_path / "source")
+    if family == "llama":
+        change_json(source, source, CONFIG, lambda value: value.update(tokenizer_class="PreTrainedTokenizerFast"))
+    tokenizer = adopt(source, tmp_path / "tokenizer")
+    write_hf_tokenizer(tokenizer, tmp_path / "hf", model_max_length=64)
+    assert files(tmp_path / "hf") == files(source)
+    verify_hf_tokenizer(tokenizer, tmp_path / "hf", texts(20, seed=6))
+    assert adopt(tmp_path / "hf", tmp_path / "again").fingerprint == tokenizer.fingerprint
+
+
+def test_a_class_that_would_rebuild_an_adopted_tokenizer_is_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = adopt(llama(tmp_path / "source"), tmp_path / "tokenizer")
+    write_hf_tokenizer(tokenizer, tmp_path / "hf", model_max_length=64)
+    assert "tokenizer_config.json now names PreTrainedTokenizerFast" in capsys.readouterr().err
+    verify_hf_tokenizer(tokenizer, tmp_path / "hf", PROBES)
+    before, after = (json.loads(files(tmp_path / name)[CONFIG]) for name in ("source", "hf"))
+    assert after == before | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    assert files(tmp_path / "hf")[BACKEND] == files(tmp_path / "source")[BACKEND]
+
+
+def test_the_gate_notices_what_differs_from_an_adopted_tokenizer(tmp_path: Path) -> None:
+    tokenizer = adopt(open_calm(tmp_path / "source"), tmp_path / "tokenizer")
+    other: Callable[[dict[str, Any]], object] = lambda value: value["model"]["merges"].reverse()  # noqa: E731
+    change_json(tmp_path / "source", tmp_path / "source", BACKEND, other)
+    with pytest.raises(UserError, match="transformers turns"):
+        verify_hf_tokenizer(tokenizer, tmp_path / "source", PROBES[:50])
+    open_calm(tmp_path / "source")
+    change_json(tmp_path / "source", tmp_path / "source", CONFIG, lambda value: value.update(eos_token="<|padding|>"))
+    with pytest.raises(UserError, match="transformers has eos 1, the tokenizer 0"):
+        verify_hf_tokenizer(tokenizer, tmp_path / "source", PROBES[:50])
+
+
+def test_files_that_changed_since_adoption_are_refused(tmp_path: Path) -> None:
+    tokenizer = adopt(open_calm(tmp_path / "source"), tmp_path / "tokenizer")
+    (tmp_path / "tokenizer" / CONFIG).write_text("{}")
+    assert (tmp_path / "tokenizer" / MANIFEST_FILE).is_file()
+    with pytest.raises(UserError, match=r"tokenizer_config\.json: has changed since the tokenizer was adopted"):
+        write_hf_tokenizer(tokenizer, tmp_path / "hf", model_max_length=64)

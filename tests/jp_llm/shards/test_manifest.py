@@ -43,6 +43,25 @@ def test_saved_and_loaded(tmp_path: Path, manifest: DatasetManifest) -> None:
     assert written["sources"]["web"]["train"][1]["name"] == "shards/web/train-00001"
 
 
+def test_manifests_of_earlier_versions_are_read(tmp_path: Path, manifest: DatasetManifest) -> None:
+    value = manifest.to_json()
+    record = value["tokenizer"]
+    record["library"], record["library_version"] = record.pop("package"), record.pop("package_version")
+    (tmp_path / "dataset.json").write_text(json.dumps(value))
+    assert DatasetManifest.load(tmp_path) == manifest
+
+
+@pytest.mark.parametrize(("bos", "eos", "start"), [(None, 5, 5), (0, 0, 0), (0, 5, 0), (7, None, 7)])
+def test_special_ids_may_be_absent(
+    tmp_path: Path, manifest: DatasetManifest, bos: int | None, eos: int | None, start: int
+) -> None:
+    record = replace(manifest.tokenizer, unk_id=None, pad_id=None, bos_id=bos, eos_id=eos)
+    replace(manifest, tokenizer=record).save(tmp_path)
+    loaded = DatasetManifest.load(tmp_path)
+    assert loaded.tokenizer == record
+    assert loaded.tokenizer.start_id == start
+
+
 def test_sums(manifest: DatasetManifest) -> None:
     assert manifest.documents("train") == 9
     assert manifest.tokens("train") == 27
@@ -137,6 +156,15 @@ def test_strange_manifests_are_refused(tmp_path: Path, manifest: DatasetManifest
         (edited(good, dtype=[]), r"dtype: \[\] is none of uint16, int32"),
         (edited(good, dtype="int32"), "dtype: int32, but shards/web/train-00000 holds uint16"),
         (edited(good, tokenizer=edited(good["tokenizer"], bos_id="1")), "bos_id: a count expected, found '1'"),
+        (edited(good, tokenizer=edited(good["tokenizer"], pad_id=-1)), "pad_id: a count expected, found -1"),
+        (
+            edited(good, tokenizer=edited(good["tokenizer"], vocab_size=None)),
+            "vocab_size: a count expected, found None",
+        ),
+        (
+            edited(good, tokenizer=edited(good["tokenizer"], bos_id=None, eos_id=None)),
+            "tokenizer: bos_id and eos_id are both null",
+        ),
         (edited(good, tokenizer=None), "an object with folder, fingerprint"),
         (with_shards(first, first), "shards/aozora/train-00000 is listed twice"),
         (with_shards(edited(first, tokens=-6)), "tokens: a count expected, found -6"),

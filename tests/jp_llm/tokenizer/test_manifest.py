@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,8 @@ from jp_llm.tokenizer.manifest import MANIFEST_FILE, PROBES, TokenizerManifest
 
 MANIFEST = TokenizerManifest(
     sha256="ab",
-    library="sentencepiece",
-    library_version="0.2.3",
+    package="sentencepiece",
+    package_version="0.2.3",
     vocab_size=700,
     unk_id=0,
     bos_id=1,
@@ -45,6 +46,15 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / MANIFEST_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(UserError, match="not a tokenizer manifest of format 1"):
+        TokenizerManifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"package": "unknown"}, {"bos_id": None, "eos_id": None}])
+def test_what_cannot_be_opened_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    MANIFEST.save(tmp_path)
+    path = tmp_path / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UserError, match="its package is unknown, or no token begins documents"):
         TokenizerManifest.load(tmp_path)
 
 

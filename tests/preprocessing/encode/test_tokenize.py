@@ -3,10 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from other_tokenizers import FAMILIES, write
 from small_tokenizer import small_tokenizer, texts, write_documents
+from tokenizers import Tokenizer as Backend
+from tokenizers import models
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.shards.reader import ShardReader
+from jp_llm.tokenizer.adopt import adopt
 from jp_llm.tokenizer.manifest import MANIFEST_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.tokenize import encode_file
@@ -76,11 +80,46 @@ def test_a_damaged_file_leaves_no_shard(tmp_path: Path, tokenizer: Tokenizer) ->
     assert not (tmp_path / "shards").exists()
 
 
-def test_shards_are_not_written_with_another_library_version(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_shards_are_not_written_with_another_version_of_the_package(tmp_path: Path, tokenizer: Tokenizer) -> None:
     for file in tokenizer.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     manifest = tmp_path / MANIFEST_FILE
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"library_version": "0.1.99"}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"package_version": "0.1.99"}))
     path = write_documents(tmp_path / "a.jsonl.zst", texts(2))
     with pytest.raises(UserError, match=r"install sentencepiece==0\.1\.99"):
         encode_file(path, Tokenizer.load(tmp_path), tmp_path / "a")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shards_of_other_tokenizers_are_read_back(tmp_path: Path, family: str) -> None:
+    tokenizer = adopt(FAMILIES[family](tmp_path / "source"), tmp_path / "tokenizer")
+    documents = [*texts(60, seed=7), "", "猫</s><|endoftext|>犬"]
+    path = write_documents(tmp_path / "a.jsonl.zst", documents)
+    manifest = encode_file(path, tokenizer, tmp_path / "a")
+    reader = ShardReader(tmp_path / "a")
+    found = [reader.document(index).tolist() for index in range(reader.num_documents)]
+    framing = {"open_calm": [0], "llama": [1, 2], "rinna": [1, 2]}[family]
+    control = set(framing)
+    for ids in found:
+        assert ids[0] == framing[0]
+        assert ids[len(ids) - len(framing) + 1 :] == framing[1:]
+        assert [token for token in ids if token in control] == framing, "one start, one end, none inside"
+    expected = [tokenizer.decode(tokenizer.encode(text)) for text in documents]
+    assert sorted(map(tokenizer.decode, found)) == sorted(expected)
+    if family != "rinna":
+        assert expected == documents
+    assert manifest.tokens == sum(map(len, found))
+    assert manifest.tokens == sum(len(tokenizer.encode(text)) + len(framing) for text in documents)
+    assert manifest.characters == sum(map(len, documents))
+
+
+def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
+    vocabulary = {"</s>": 0, **{chr(0x4E00 + place): place + 1 for place in range(20_000)}}
+    vocabulary |= {f"[{number}]": number for number in range(len(vocabulary), 69_999)}
+    vocabulary["🐈"] = 69_999
+    source = write(tmp_path / "source", Backend(models.BPE(vocabulary, [])), eos_token="</s>")
+    tokenizer = adopt(source, tmp_path / "tokenizer")
+    path = write_documents(tmp_path / "a.jsonl.zst", ["🐈一🐈"])
+    manifest = encode_file(path, tokenizer, tmp_path / "a")
+    assert (tokenizer.vocab_size, manifest.dtype, manifest.bin_bytes) == (70_000, "int32", 4 * 4)
+    assert ShardReader(tmp_path / "a").document(0).tolist() == [0, 69_999, 1, 69_999]
