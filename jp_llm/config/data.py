@@ -16,7 +16,7 @@ class ReplayConfig(Section):
     path: str
     """Folder of the old corpus, encoded with the tokenizer of `data.path`."""
     share: float = Field(default=0.1, gt=0, lt=1)
-    """Of all samples; exact in every 65,536 of them."""
+    """Of all samples, evenly: of every stretch within one sample."""
 
 
 class DataConfig(Section):

@@ -52,41 +52,12 @@ class WholeDataset:
         return [num_samples / self._total] * (len(self._starts) - 1)
 
 
-class Portions:
-    """A fixed share of each of some numberings in every block: whose turn sample i is, and its number there.
-
-    A block is as long as the sum of the counts. A permutation deals its places out, `counts[p]` of them to portion p;
-    the place of rank r among those of p, in block b, is number b * counts[p] + r of that portion. So the samples of a
-    portion are numbered without gaps.
-
-    Args:
-        counts: samples of each portion in a block (`apportion`).
-        seed: of the order.
-        purpose: keeps orders with the same seed apart.
-    """
-
-    def __init__(self, counts: Iterable[int], seed: int, purpose: str) -> None:
-        self.counts = np.array(list(counts), np.int64)
-        self._starts = _starts(self.counts.tolist())
-        self._blocks = Permutation(int(self._starts[-1]), seed, purpose)
-
-    @property
-    def block(self) -> int:
-        """Samples of a block."""
-        return int(self._starts[-1])
-
-    def locate(self, samples: Indices) -> tuple[Indices, Indices]:
-        """[n] global sample indices -> ([n] portion, [n] number in the portion)."""
-        blocks, places = np.divmod(samples, self.block)
-        dealt = self._blocks(places, blocks)
-        portions = np.searchsorted(self._starts, dealt, side="right") - 1
-        return portions, blocks * self.counts[portions] + dealt - self._starts[portions]
-
-
 class WeightedSources:
-    """A fixed share of each source in every block (`Portions`); each source goes through epochs of its own.
+    """A fixed share of each source in every block; each source goes through epochs of its own.
 
-    The number of a sample among those of its source becomes a window by the source's own permutation, one per epoch.
+    A block is as long as the sum of the counts. A permutation deals its places out, `counts[s]` of them to source s;
+    the place of rank r among those of s, in block b, is sample b * counts[s] + r of that source. So the samples of a
+    source are numbered without gaps, and its own permutation, one per epoch, turns the number into a window.
 
     Args:
         sizes: windows of each source.
@@ -95,13 +66,18 @@ class WeightedSources:
     """
 
     def __init__(self, sizes: Mapping[str, int], counts: Mapping[str, int], seed: int) -> None:
-        self._portions = Portions((counts[name] for name in sizes), seed, "blend")
+        self._counts = np.array([counts[name] for name in sizes], np.int64)
+        self._starts = _starts(counts[name] for name in sizes)
         self._sizes = np.array(list(sizes.values()), np.int64)
+        self._blocks = Permutation(int(self._starts[-1]), seed, "blend")
         self._orders = [Permutation(size, seed, f"source {name}") for name, size in sizes.items()]
 
     def locate(self, samples: Indices) -> tuple[Indices, Indices]:
         """See `Blend`."""
-        sources, numbers = self._portions.locate(samples)
+        blocks, places = np.divmod(samples, self._starts[-1])
+        dealt = self._blocks(places, blocks)
+        sources = np.searchsorted(self._starts, dealt, side="right") - 1
+        numbers = blocks * self._counts[sources] + dealt - self._starts[sources]
         epochs, positions = np.divmod(numbers, self._sizes[sources])
         windows = np.empty_like(samples)
         for source in np.unique(sources):
@@ -111,8 +87,7 @@ class WeightedSources:
 
     def epochs(self, num_samples: float) -> list[float]:
         """See `Blend`."""
-        portions = self._portions
-        return [float(epochs) for epochs in num_samples * portions.counts / portions.block / self._sizes]
+        return [float(epochs) for epochs in num_samples * self._counts / self._starts[-1] / self._sizes]
 
 
 def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:

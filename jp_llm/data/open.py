@@ -45,12 +45,10 @@ def open_data(
     if replay is None or old is None:
         return train, held_out
     replayed = dataset(Path(replay.path), old, split="train", prefix=PREFIX)
-    train = ReplayedDataset(main, replayed, replay.share, seed)
+    train = ReplayedDataset(main, replayed, replay.share)
     if _has_held_out(old, seq_length, whole=whole):
         held_out_old = dataset(Path(replay.path), old, split="validation", prefix=PREFIX)
-        held_out = (
-            held_out_old if held_out is None else ReplayedDataset(held_out_main, held_out_old, replay.share, seed)
-        )
+        held_out = held_out_old if held_out is None else ReplayedDataset(held_out_main, held_out_old, replay.share)
     return train, held_out
 
 

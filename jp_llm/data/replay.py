@@ -4,8 +4,8 @@ for Continual Learning"; for language models Ibrahim et al. 2024, section 4.3)."
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jp_llm.data.blend import BLOCK_SAMPLES, Portions
-from jp_llm.data.dataset import ORDER, Measure, TokenDataset
+from jp_llm.data.blend import BLOCK_SAMPLES, Indices
+from jp_llm.data.dataset import Measure, TokenDataset
 from jp_llm.runtime.errors import config_error
 from jp_llm.runtime.files import fingerprint_of
 from jp_llm.shards.manifest import DatasetManifest
@@ -14,30 +14,46 @@ PREFIX = "replay/"
 """Before the names of the sources of the second dataset."""
 
 
-class ReplayedDataset:
-    """A share of samples from `replay` in every aligned block of 65,536, the others from `main` (see `Dataset`).
+EVENLY = "evenly"
+"""Names the rule in the fingerprint."""
 
-    Either goes through its samples in its own order, as if it were alone.
+
+def evenly(samples: Indices, replayed: int) -> tuple[Indices, Indices]:
+    """Whose turn each sample is: `replayed` of every aligned block of 65,536, and their share of any other stretch
+    within one sample.
+
+    Returns:
+        [n] 1 where it is a replayed sample and 0 otherwise, and [n] how many of its kind come before it.
+    """
+    blocks, places = np.divmod(samples, BLOCK_SAMPLES)
+    before = places * replayed // BLOCK_SAMPLES
+    is_replayed = (places + 1) * replayed // BLOCK_SAMPLES - before
+    of_replay = blocks * replayed + before
+    return is_replayed, np.where(is_replayed, of_replay, samples - of_replay)
+
+
+class ReplayedDataset:
+    """A share of samples from `replay`, evenly, and the others from `main` (see `Dataset`).
+
+    Either goes through its samples in its own order, as if it were alone: its epochs stay whole.
 
     Args:
         main: what is learned.
         replay: with sources that have the `PREFIX`, of the same seq_length and with documents alike.
         share: of the samples, between 0 and 1.
-        seed: of the order.
     """
 
-    def __init__(self, main: TokenDataset, replay: TokenDataset, share: float, seed: int) -> None:
+    def __init__(self, main: TokenDataset, replay: TokenDataset, share: float) -> None:
         replayed = round(share * BLOCK_SAMPLES)
         if not 0 < replayed < BLOCK_SAMPLES:
             raise config_error(
                 [f"data.replay.share: {share} is less than one of {BLOCK_SAMPLES:,} samples, or all of them"]
             )
-        counts = [BLOCK_SAMPLES - replayed, replayed]
         self.manifest = main.manifest
         """See `Dataset`."""
         self._parts = main, replay
-        self._portions = Portions(counts, seed, "replay")
-        self.fingerprint = fingerprint_of([main.fingerprint, replay.fingerprint, ORDER, seed, counts])
+        self._replayed = replayed
+        self.fingerprint = fingerprint_of([main.fingerprint, replay.fingerprint, EVENLY, replayed])
         """See `Dataset`."""
 
     @property
@@ -71,17 +87,17 @@ class ReplayedDataset:
 
     def epochs(self, num_samples: float) -> dict[str, float]:
         """See `Dataset`."""
-        shares = (self._portions.counts / self._portions.block).tolist()
-        found: dict[str, float] = {}
-        for part, share in zip(self._parts, shares, strict=True):
-            found |= part.epochs(num_samples * share)
-        return found
+        main, replay = self._parts
+        return main.epochs(num_samples * (1 - self._share)) | replay.epochs(num_samples * self._share)
 
     def describe(self) -> str:
         """See `Dataset`."""
         main, replay = self._parts
-        share = self._portions.counts[1] / self._portions.block
-        return f"{main.describe()}; {share:.1%} of the samples from {replay.describe()}"
+        return f"{main.describe()}; {self._share:.1%} of the samples from {replay.describe()}"
+
+    @property
+    def _share(self) -> float:
+        return self._replayed / BLOCK_SAMPLES
 
     def evaluation_samples(self, source: str, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
         """See `Dataset`."""
@@ -96,7 +112,7 @@ class ReplayedDataset:
         samples = np.asarray(indices, np.int64)
         if samples.min(initial=0) < 0:
             raise IndexError(f"sample {samples.min()}")
-        portions, numbers = self._portions.locate(samples)
+        portions, numbers = evenly(samples, self._replayed)
         return numbers, portions
 
     def _part_of(self, source: str) -> TokenDataset:
