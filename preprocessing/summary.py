@@ -1,6 +1,6 @@
 """What came out of a corpus, per source: the table at the end of a run, and the sums for the report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,8 +106,28 @@ def check_not_empty(summaries: Summaries, output_dir: str) -> None:
             where += [f"{held_out} held out for validation"] if (held_out := counts.documents_out["validation"]) else []
             where += [f"{counts.skipped_members:,} archive members not selected"] if counts.skipped_members else []
             problems.append(f"sources.{source}: no training documents are left; {'; '.join(where)}")
+            problems += [f"sources.{source}.{remedy}" for remedy in _remedies(summary)]
     if problems:
         raise UserError(*problems, f"mend the configuration and delete {output_dir}, or choose another output_dir")
+
+
+def _remedies(summary: SourceSummary) -> Iterator[str]:
+    """What may have gone wrong with a source of which nothing is left; keys are relative to it."""
+    counts, rejected = summary.counts, summary.counts.rejected
+    if counts.documents_out["validation"] and not counts.dropped:
+        yield "paths: too few documents to hold some out; set validation_fraction=0, or divide the text into more"
+    if counts.documents_in:
+        return
+    if not (rejected or counts.skipped_members):
+        yield "paths: these files hold no text"
+    if rejected["utf16"]:
+        yield "paths: this is UTF-16; write it as UTF-8 first (iconv -f utf-16 -t utf-8)"
+    elif rejected["encoding"]:
+        yield "reader.encodings: this is not UTF-8; for a file from Windows set it to [cp932], for old Unix to [euc-jp]"
+    if rejected["json"] or rejected["no_object"]:
+        yield "reader.type: there is not a JSON object on every line; corpus=finetune reads plain text"
+    if rejected["no_text"]:
+        yield "reader.text_field: name the key under which the text stands"
 
 
 def total(summaries: Summaries) -> SourceSummary:

@@ -117,7 +117,10 @@ def composed(entry: str, overrides: Sequence[str], folder: Path = CONFIG_FOLDER)
             # Merging keeps what a group file says about the other keys of a section.
             is_section = isinstance(value, dict) and "." not in key
             OmegaConf.update(tree, key, value, merge=is_section, force_add=True)
-        result = OmegaConf.to_container(tree, resolve=True, throw_on_missing=True)
+        for key in sorted(OmegaConf.missing_keys(tree)):
+            problems.append(f"{key}: must be given; add {key}=... to the command")
+            OmegaConf.update(tree, key, None)
+        result = OmegaConf.to_container(tree, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         unchosen = re.search(r"You must specify '([\w/]+)'", str(error))
         problem = f"{unchosen[1]}: choose one of {', '.join(_choices(folder, unchosen[1]))}" if unchosen else ""

@@ -1,6 +1,9 @@
 """The whole training configuration, and the checks between its sections."""
 
 from collections.abc import Iterator
+from typing import Self
+
+from pydantic import model_validator
 
 from jp_llm.config.checkpoint import CheckpointConfig
 from jp_llm.config.cluster import ClusterConfig
@@ -44,6 +47,13 @@ class RunConfig(Section):
     supervise: SuperviseConfig = SuperviseConfig()
     slurm: SlurmConfig = SlurmConfig()
     cluster: ClusterConfig | None = None
+
+    @model_validator(mode="after")
+    def _mask_whole_documents(self) -> Self:
+        if self.data.documents == "whole" and not self.model.document_mask:
+            # Past the lock of a frozen section: nobody has it yet.
+            object.__setattr__(self, "model", self.model.model_copy(update={"document_mask": True}))
+        return self
 
     @property
     def seq_length(self) -> int:
