@@ -1,6 +1,8 @@
 """The whole training configuration, and the checks between its sections."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from jp_llm.config.checkpoint import CheckpointConfig
 from jp_llm.config.cluster import ClusterConfig
@@ -10,6 +12,7 @@ from jp_llm.config.layout import Layout, layouts
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
+from jp_llm.config.pretrained import completed_model, newest_checkpoint
 from jp_llm.config.section import Section
 from jp_llm.config.slurm import SlurmConfig
 from jp_llm.config.supervise import SuperviseConfig
@@ -27,8 +30,8 @@ class RunConfig(Section):
     run_dir: str = "runs/default"
     """Folder of this run; running the same command again continues from its last checkpoint."""
     init_from: str = ""
-    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder, instead of random ones; the model
-    section is taken from it."""
+    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder instead of random ones; the
+    model section is taken from it. Where run_dir holds a checkpoint, that one is continued and this is not read."""
     seed: int = 1234
     """Decides initial weights, data order and sampling."""
     dry_run: bool = False
@@ -44,6 +47,20 @@ class RunConfig(Section):
     supervise: SuperviseConfig = SuperviseConfig()
     slurm: SlurmConfig = SlurmConfig()
     cluster: ClusterConfig | None = None
+
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """With `init_from` the model section is that of the run's own checkpoint, or else of the model it names."""
+        source, run_dir = values.get("init_from", ""), values.get("run_dir", cls.model_fields["run_dir"].default)
+        if source is None:
+            example = "init_from=models/first (a Hugging Face folder, a run folder or a step_N folder)"
+            return {**values, "init_from": ""}, [f"init_from: name the model to begin with, e.g. {example}"]
+        if not source or not isinstance(source, str) or not isinstance(run_dir, str):
+            return values, []
+        # A notebook that comes back repeats its command, and what it began with may be gone or mounted elsewhere.
+        own = newest_checkpoint(Path(run_dir))
+        model, problems = completed_model(values.get("model", {}), own or Path(source).expanduser())
+        return {**values, "model": model}, problems
 
     @property
     def seq_length(self) -> int:

@@ -14,6 +14,7 @@ from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
+from jp_llm.train.origin import pretrained_problems
 
 Value = TypeVar("Value")
 
@@ -105,11 +106,13 @@ def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight |
         found += _vocabulary_problems(config, manifest, tokenizer)
     damage = manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
     found += damage
+    if tokenizer is not None and config.init_from:
+        found += pretrained_problems(config, tokenizer)
     train = None if damage else _collect(found, lambda: _dataset(config, manifest, "train"))
     if train is None or tokenizer is None:
         return None
     long_enough = any(manifest.tokens("validation", source) > config.seq_length for source in manifest.sources)
-    model = config.model.model_copy(update={"vocab_size": tokenizer.vocab_size})
+    model = config.model.model_copy(update={"vocab_size": config.model.vocab_size or tokenizer.vocab_size})
     return Preflight(
         config=config.model_copy(update={"model": model}),
         train_data=train,
@@ -138,7 +141,8 @@ def _vocabulary_problems(config: RunConfig, manifest: DatasetManifest, tokenizer
             f"tokenizer folder holds {tokenizer.fingerprint[:12]}; put the right one back, or encode the documents "
             "again with launch/preprocess.py into a new folder"
         )
-    if config.model.vocab_size not in (None, tokenizer.vocab_size):
+    # A model that was trained elsewhere may have more rows than its tokenizer has tokens.
+    if config.model.vocab_size not in (None, tokenizer.vocab_size) and not config.init_from:
         found.append(
             f"model.vocab_size: {config.model.vocab_size}, but the tokenizer of {config.data.path} has "
             f"{tokenizer.vocab_size}; leave it null"

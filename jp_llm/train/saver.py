@@ -185,6 +185,26 @@ class Saver:
             raise UserError(*problems)
         return value  # type: ignore[no-any-return]
 
+    def from_all(self, find: Callable[[], Value]) -> list[Value]:
+        """What `find` returns on each process, on every process; no save may be under way.
+
+        Raises:
+            UserError: it, or an OSError, was raised on one of them.
+        """
+        value: Value | None = None
+        problems: tuple[str, ...] = ()
+        try:
+            value = find()
+        except UserError as error:
+            problems = error.problems
+        except OSError as error:
+            problems = (str(error),)
+        everyone: list[Any] = [None] * self.preflight.world.size
+        torch.distributed.all_gather_object(everyone, (value, problems), group=self._group)
+        if failed := sorted({problem for _, found in everyone for problem in found}):
+            raise UserError(*failed)
+        return [each for each, _ in everyone]
+
     def restore(
         self, engine: Engine, interventions: Interventions, *, known_good: int | None = None
     ) -> tuple[TrainState, dict[str, Any]] | None:
