@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.checkpoint.format import WEIGHT
 from jp_llm.engine.engine import Engine
 from jp_llm.guard.interventions import Interventions
@@ -39,6 +40,9 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
     from jp_llm.huggingface.open import open_weights
 
     weights = open_weights(origin.path)
+    wanted = parameter_shapes(config.model)
+    if wrong := sorted(set(wanted) ^ set(weights.names)):
+        raise UserError(f"init_from: {origin.path} holds another model than is configured: {', '.join(wrong)}")
 
     def read(piece: Piece, kind: str) -> Tensor:
         return weights.read_piece(piece, kind) if kind == WEIGHT else torch.zeros(piece.size)
