@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"config", "arch", "parallel"},
     "engine": {"runtime", "config", "arch", "data", "model", "optim", "parallel"},
     "checkpoint": {"runtime", "parallel"},
-    "huggingface": GROUND | {"parallel", "checkpoint"},
+    "huggingface": GROUND | {"parallel", "checkpoint", "model"},
     "watch": {"runtime", "config"},
     "guard": {"runtime", "config"},
     "train": GROUND

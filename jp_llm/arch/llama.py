@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jp_llm.arch.config_reader import ConfigReader
 from jp_llm.arch.spec import ConfigValues, HuggingFaceForm, LayerSpec, NameRule
 
 SPEC = LayerSpec(
@@ -37,10 +38,35 @@ def _config(values: ConfigValues) -> dict[str, Any]:
     }
 
 
+def _fields(config: ConfigReader) -> dict[str, Any]:
+    theta, factor = config.rotary(theta=10000.0, theta_key="rope_theta", factor=1.0, factor_key="partial_rotary_factor")
+    if factor != 1.0:
+        config.problems.append(f"partial_rotary_factor {factor}: whole heads are rotated here")
+    config.activation("hidden_act", "silu", ("silu", "swish"))
+    for key in ("attention_bias", "mlp_bias"):
+        config.only(key, False, False, "the linear layers of LLaMA have no biases here")
+    config.dropout("attention_dropout", 0.0)
+    return {
+        "hidden_size": config.integer("hidden_size", 4096),
+        "num_layers": config.integer("num_hidden_layers", 32),
+        "num_attention_heads": config.integer("num_attention_heads", 32),
+        "num_key_value_heads": config.integer("num_key_value_heads", None),
+        "intermediate_size": config.integer("intermediate_size", 11008),
+        "vocab_size": config.integer("vocab_size", 32000),
+        "max_position_embeddings": config.integer("max_position_embeddings", 2048),
+        "rope_theta": theta,
+        "norm_eps": config.number("rms_norm_eps", 1e-6),
+        "tie_word_embeddings": config.flag("tie_word_embeddings", False),
+        "initializer_range": config.number("initializer_range", 0.02),
+    }
+
+
 HUGGING_FACE = HuggingFaceForm(
     class_name="LlamaForCausalLM",
     model_type="llama",
     config=_config,
+    fields=_fields,
+    buffers=("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"),
     rules=(
         NameRule("model.embed_tokens.weight", ("embedding.weight",), "vocabulary"),
         NameRule("model.layers.{layer}.input_layernorm.weight", ("layers.{layer}.attention_norm.weight",)),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jp_llm.arch.config_reader import ConfigReader
 from jp_llm.arch.spec import ConfigValues, HuggingFaceForm, LayerSpec, NameRule
 
 SPEC = LayerSpec(
@@ -13,6 +14,7 @@ SPEC = LayerSpec(
     tie_word_embeddings=False,
     partial_rotary_factor=0.25,
     tying_can_change=False,
+    residual_can_be_serial=True,
 )
 
 
@@ -26,7 +28,7 @@ def _config(values: ConfigValues) -> dict[str, Any]:
         "max_position_embeddings": values.max_position_embeddings,
         "hidden_act": "gelu",
         "layer_norm_eps": values.norm_eps,
-        "use_parallel_residual": True,
+        "use_parallel_residual": values.parallel_residual is not False,
         "attention_bias": True,
         "attention_dropout": 0.0,
         "hidden_dropout": 0.0,
@@ -43,10 +45,39 @@ def _config(values: ConfigValues) -> dict[str, Any]:
     }
 
 
+def _fields(config: ConfigReader) -> dict[str, Any]:
+    theta, factor = config.rotary(theta=10000.0, theta_key="rotary_emb_base", factor=0.25, factor_key="rotary_pct")
+    config.activation("hidden_act", "gelu", ("gelu", "gelu_python"))
+    config.only("attention_bias", True, True, "the linear layers of GPT-NeoX have biases here")
+    for key in ("attention_dropout", "hidden_dropout"):
+        config.dropout(key, 0.0)
+    return {
+        "hidden_size": config.integer("hidden_size", 6144),
+        "num_layers": config.integer("num_hidden_layers", 44),
+        "num_attention_heads": config.integer("num_attention_heads", 64),
+        "intermediate_size": config.integer("intermediate_size", 24576),
+        "vocab_size": config.integer("vocab_size", 50432),
+        "max_position_embeddings": config.integer("max_position_embeddings", 2048),
+        "rope_theta": theta,
+        "partial_rotary_factor": factor,
+        "parallel_residual": config.flag("use_parallel_residual", True),
+        "norm_eps": config.number("layer_norm_eps", 1e-5),
+        "tie_word_embeddings": config.flag("tie_word_embeddings", False),
+        "initializer_range": config.number("initializer_range", 0.02),
+    }
+
+
 HUGGING_FACE = HuggingFaceForm(
     class_name="GPTNeoXForCausalLM",
     model_type="gpt_neox",
     config=_config,
+    fields=_fields,
+    buffers=(
+        "gpt_neox.layers.{layer}.attention.bias",
+        "gpt_neox.layers.{layer}.attention.masked_bias",
+        "gpt_neox.layers.{layer}.attention.rotary_emb.inv_freq",
+        "gpt_neox.rotary_emb.inv_freq",
+    ),
     rules=(
         NameRule("gpt_neox.embed_in.weight", ("embedding.weight",), "vocabulary"),
         NameRule("gpt_neox.layers.{layer}.input_layernorm.{kind}", ("layers.{layer}.attention_norm.{kind}",)),

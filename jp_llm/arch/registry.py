@@ -2,12 +2,13 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from functools import cache
 
 import jp_llm.arch
 from jp_llm.arch.spec import HuggingFaceForm, LayerSpec
 
-_NOT_ARCHITECTURES = {"spec", "registry", "parameters", "huggingface"}
+_NOT_ARCHITECTURES = {"spec", "registry", "parameters", "huggingface", "config_reader"}
 
 
 def names() -> list[str]:
@@ -17,10 +18,10 @@ def names() -> list[str]:
 
 
 @cache
-def spec_of(name: str) -> LayerSpec:
-    """The switches of one architecture."""
+def spec_of(name: str, *, serial: bool = False) -> LayerSpec:
+    """The switches of one architecture, with serial residual connections where it can have them."""
     spec: LayerSpec = importlib.import_module(f"jp_llm.arch.{name}").SPEC
-    return spec
+    return replace(spec, residual="serial") if serial and spec.residual_can_be_serial else spec
 
 
 def form_of(name: str) -> HuggingFaceForm:

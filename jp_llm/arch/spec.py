@@ -1,8 +1,10 @@
-"""What distinguishes one decoder architecture from another, as data. Imports nothing of ours, loads no torch."""
+"""What distinguishes one decoder architecture from another, as data. Loads no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from jp_llm.arch.config_reader import ConfigReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,14 @@ class LayerSpec:
     """Whether normalised queries and keys can be exported."""
     tying_can_change: bool = True
     """Whether the exported class runs everywhere with the other choice of tying."""
+    residual_can_be_serial: bool = False
+    """Whether the exported class can also compute `serial` where `residual` is `parallel`."""
 
 
 Transform = Literal[
     "copy", "vocabulary", "transpose", "qkv_columns", "qkv_heads", "interleaved_rows", "interleaved_columns"
 ]
-"""How canonical parameters become one Hugging Face tensor; `jp_llm/export/transforms.py` carries them out."""
+"""How canonical parameters become one Hugging Face tensor; `jp_llm/huggingface/transforms.py` carries them out."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class ConfigValues(Protocol):
     @property
     def partial_rotary_factor(self) -> float | None: ...
     @property
+    def parallel_residual(self) -> bool | None: ...
+    @property
     def norm_eps(self) -> float: ...
     @property
     def qk_norm(self) -> bool: ...
@@ -102,3 +108,7 @@ class HuggingFaceForm:
     rules: tuple[NameRule, ...]
     config: Callable[[ConfigValues], dict[str, Any]]
     """Fields of config.json that only this class has; the common ones are in `jp_llm/arch/huggingface.py`."""
+    fields: Callable[[ConfigReader], dict[str, Any]]
+    """The way back: fields of `jp_llm.config.model.ModelConfig` from those of config.json."""
+    buffers: tuple[str, ...] = ()
+    """Tensors that old files hold and that follow from config.json: masks and rotary frequencies."""

@@ -65,6 +65,9 @@ class Manifest(BaseModel):
     """Counters of the training state (`jp_llm.train.state.TrainState`), the position in the data among them."""
     guard: dict[str, Any] = {}
     """What the watch over loss and gradient norm remembers (`jp_llm.guard`); empty in checkpoints of older versions."""
+    origin: dict[str, Any] = {}
+    """Where the first weights come from: name, licence and file hashes of the model that was imported. Empty where they
+    were random."""
     seed: int
     """Of initial weights, data order and sampling."""
     layout: dict[str, int]
@@ -77,6 +80,8 @@ class Manifest(BaseModel):
     data_fingerprint: str
     parameters: dict[str, tuple[int, ...]]
     """Whole shape of each canonical parameter."""
+    kinds: tuple[str, ...] = KINDS
+    """What is stored of each parameter: all, or the weight alone where the model was trained elsewhere."""
     fragments: tuple[Fragment, ...]
     files: dict[str, FileRecord]
 

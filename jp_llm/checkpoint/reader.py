@@ -29,7 +29,7 @@ class CheckpointReader:
             self._fragments[fragment.name, fragment.kind].append((place, fragment))
         problems = []
         for name, shape in self.manifest.parameters.items():
-            for kind in KINDS:
+            for kind in self.manifest.kinds:
                 if problem := cover_problem(shape, [place for place, _ in self._fragments[name, kind]]):
                     problems.append(f"{folder}: {name} ({kind}): {problem}; use another checkpoint")
         if problems:
@@ -50,7 +50,7 @@ class CheckpointReader:
         return self.read_piece(Piece(part, 0, part.numel), kind).view(part.shape)
 
     def read_piece(self, piece: Piece, kind: str) -> Tensor:
-        """The elements of one piece in fp32, [piece.size]."""
+        """The elements of one piece in fp32, [piece.size]; moments that are not stored are zero."""
         part = piece.part
         stored_shape = self.manifest.parameters.get(part.name)
         if stored_shape != part.whole:
@@ -59,6 +59,8 @@ class CheckpointReader:
                 "checkpoint is of another model, or was written by another version"
             )
         wanted = FlatRange(part.offset, part.shape, piece.start, piece.stop)
+        if kind in KINDS and kind not in self.manifest.kinds:
+            return torch.zeros(piece.size)
         values = torch.empty(piece.size, dtype=torch.float32)
         for stored, fragment in self._fragments[part.name, kind]:
             boxes = list(common_boxes(wanted, stored))

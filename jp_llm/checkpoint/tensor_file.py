@@ -22,7 +22,7 @@ from torch import Tensor
 from jp_llm.checkpoint.format import FileRecord
 from jp_llm.runtime.files import atomic_writer
 
-_FORMAT_NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
+_FORMAT_NAMES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 _METADATA = "__metadata__"
 _CHUNK_BYTES = 4 << 20
 """Small enough that what was hashed is still in the cache when it is written."""
@@ -34,7 +34,7 @@ def write_tensors(
     """Write the tensors of `shapes` to `path`, durably; on an error no file is left.
 
     `read` is called once per key, in order, and its result is dropped before the next call. Values are rounded to
-    `dtype` (bfloat16 or float32) once.
+    `dtype` (float16, bfloat16 or float32) once.
 
     Raises:
         ValueError: `read` returned another shape than was announced, or a key is one that the format reserves.

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from torch.distributed import ProcessGroup
 import jp_llm
 from jp_llm.checkpoint.format import (
     FRAGMENTS,
+    KINDS,
     TOKENIZER,
+    WEIGHT,
     FileRecord,
     Fragment,
     Manifest,
@@ -23,7 +25,7 @@ from jp_llm.checkpoint.format import (
 )
 from jp_llm.checkpoint.store import temporary_name
 from jp_llm.checkpoint.tensor_file import write_tensors
-from jp_llm.parallel.slices import Piece
+from jp_llm.parallel.slices import Piece, whole_slice
 from jp_llm.runtime.files import atomic_writer, fingerprint_of, fsync_directory
 
 State = Iterable[tuple[Piece, dict[str, Tensor]]]
@@ -43,6 +45,7 @@ class Contents:
     tokenizer_fingerprint: str
     data_fingerprint: str
     guard: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 def write(target: Path, state: State, contents: Contents, group: ProcessGroup | None = None) -> None:
@@ -67,33 +70,79 @@ def write(target: Path, state: State, contents: Contents, group: ProcessGroup | 
     torch.distributed.gather_object((fragments, files), gathered if rank == 0 else None, group=group)
 
     def commit() -> None:
+        all_fragments = tuple(fragment for found, _ in gathered for fragment in found)
         written = {name: record for _, found in gathered for name, record in found.items()}
-        for name, record in written.items():
-            path = temporary / name
-            if not path.is_file() or path.stat().st_size != record.bytes:
-                raise OSError(f"{path} was written by another process and is not here: run_dir must be one for all")
-        for path in sorted((temporary / TOKENIZER).iterdir()):
-            files[f"{TOKENIZER}/{path.name}"] = record_of(path)
-        manifest = Manifest(
-            producer=f"jp-llm {jp_llm.__version__}",
-            state=contents.state,
-            guard=contents.guard,
-            seed=contents.seed,
-            layout=contents.layout,
-            config=contents.config,
-            config_sha256=fingerprint_of(contents.config),
-            tokenizer_fingerprint=contents.tokenizer_fingerprint,
-            data_fingerprint=contents.data_fingerprint,
-            parameters=contents.parameters,
-            fragments=tuple(fragment for found, _ in gathered for fragment in found),
-            files=written | files,
-        )
-        write_manifest(temporary, manifest)
-        # Every file is durable by now, and so is its name: `atomic_writer` sees to both.
-        os.rename(temporary, target)
-        fsync_directory(target.parent)
+        _commit(temporary, target, contents, all_fragments, written)
 
     together(lambda: commit() if rank == 0 else None)
+
+
+def write_weights(
+    target: Path, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], Tensor], contents: Contents
+) -> None:
+    """Write the folder `target` from one process that has no group and no optimizer: weights only.
+
+    Args:
+        shapes: of the canonical parameters.
+        read: gives a whole parameter; called once for each, and the result is dropped before the next call.
+
+    Raises:
+        OSError: it could not be written; then nothing is left under `target`.
+    """
+    temporary = temporary_name(target)
+    relative = f"{FRAGMENTS}/rank_00000.safetensors"
+    parts = {
+        f"{name}/{WEIGHT}/{number}": whole_slice(name, shape) for number, (name, shape) in enumerate(shapes.items())
+    }
+    try:
+        _start(temporary, contents.tokenizer_folder)
+        record = write_tensors(
+            temporary / relative,
+            {key: (part.numel,) for key, part in parts.items()},
+            lambda key: read(parts[key].name).reshape(-1),
+            torch.float32,
+        )
+        fragments = tuple(_fragment(relative, key, WEIGHT, Piece(part, 0, part.numel)) for key, part in parts.items())
+        _commit(temporary, target, contents, fragments, {relative: record}, kinds=(WEIGHT,))
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _commit(
+    temporary: Path,
+    target: Path,
+    contents: Contents,
+    fragments: tuple[Fragment, ...],
+    written: dict[str, FileRecord],
+    kinds: tuple[str, ...] = KINDS,
+) -> None:
+    """The manifest, and then the name."""
+    for name, record in written.items():
+        path = temporary / name
+        if not path.is_file() or path.stat().st_size != record.bytes:
+            raise OSError(f"{path} was written by another process and is not here: run_dir must be one for all")
+    copied = {f"{TOKENIZER}/{path.name}": record_of(path) for path in sorted((temporary / TOKENIZER).iterdir())}
+    manifest = Manifest(
+        producer=f"jp-llm {jp_llm.__version__}",
+        state=contents.state,
+        guard=contents.guard,
+        origin=contents.origin,
+        seed=contents.seed,
+        layout=contents.layout,
+        config=contents.config,
+        config_sha256=fingerprint_of(contents.config),
+        tokenizer_fingerprint=contents.tokenizer_fingerprint,
+        data_fingerprint=contents.data_fingerprint,
+        parameters=contents.parameters,
+        kinds=kinds,
+        fragments=fragments,
+        files=written | copied,
+    )
+    write_manifest(temporary, manifest)
+    # Every file is durable by now, and so is its name: `atomic_writer` sees to both.
+    os.rename(temporary, target)
+    fsync_directory(target.parent)
 
 
 def _start(temporary: Path, tokenizer_folder: Path) -> None:
@@ -119,21 +168,24 @@ def _write_own(
         for kind, tensor in values.items():
             key = f"{piece.part.name}/{kind}/{len(tensors)}"
             tensors[key] = tensor
-            fragments.append(
-                Fragment(
-                    file=relative,
-                    key=key,
-                    name=piece.part.name,
-                    kind=kind,
-                    offset=piece.part.offset,
-                    shape=piece.part.shape,
-                    start=piece.start,
-                    stop=piece.stop,
-                )
-            )
+            fragments.append(_fragment(relative, key, kind, piece))
     if tensors:
         shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
         files[relative] = write_tensors(temporary / relative, shapes, tensors.__getitem__, torch.float32)
+
+
+def _fragment(file: str, key: str, kind: str, piece: Piece) -> Fragment:
+    part = piece.part
+    return Fragment(
+        file=file,
+        key=key,
+        name=part.name,
+        kind=kind,
+        offset=part.offset,
+        shape=part.shape,
+        start=piece.start,
+        stop=piece.stop,
+    )
 
 
 def _together(action: Callable[[], None], temporary: Path, group: ProcessGroup | None) -> None:

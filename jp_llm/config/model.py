@@ -38,6 +38,9 @@ class ModelConfig(Section):
     """Base of the rotary frequencies."""
     partial_rotary_factor: float | None = Field(default=None, gt=0, le=1)
     """Share of each head that is rotated; null takes the architecture's default (neox: 0.25, others: 1)."""
+    parallel_residual: bool | None = None
+    """Attention and MLP read the same residual stream; null takes the architecture's way. neox alone can also be false:
+    the MLP then reads what attention has added to (rinna's GPT-NeoX models)."""
     norm_eps: PositiveFloat = 1e-5
     """Added to the variance inside every norm."""
     qk_norm: bool = False
@@ -53,8 +56,8 @@ class ModelConfig(Section):
 
     @property
     def spec(self) -> LayerSpec:
-        """Switches of the architecture."""
-        return registry.spec_of(self.arch)
+        """Switches of the architecture, as this model sets them."""
+        return registry.spec_of(self.arch, serial=self.parallel_residual is False)
 
     @property
     def head_dim(self) -> int:
@@ -120,6 +123,7 @@ class ModelConfig(Section):
             found.append(f"logit_scale: {self.arch} has none; leave it at 1.0 or choose model/arch=palm")
         if self.partial_rotary_factor is not None and self.arch != "neox" and self.partial_rotary_factor != 1.0:
             found.append(f"partial_rotary_factor: {self.arch} rotates whole heads; leave it null or use neox")
-        if spec.mlp != "swiglu" and spec.positions == "learned" and self.mlp_size != 4 * self.hidden_size:
-            found.append(f"intermediate_size: {self.arch} is read elsewhere only with 4 x hidden_size")
+        parallel = registry.spec_of(self.arch).residual != "serial"
+        if self.parallel_residual not in (None, parallel) and not spec.residual_can_be_serial:
+            found.append(f"parallel_residual: {self.arch} has only {str(parallel).lower()}; leave it null or use neox")
         return found

@@ -30,8 +30,9 @@ class ExportConfig(Section):
     """Folder to write; it appears when everything in it has been verified."""
     overwrite: bool = False
     """Replace a Hugging Face model that is already in output_dir."""
-    dtype: Literal["bf16", "fp32"] = "bf16"
-    """Data type of the weights; training keeps fp32, bf16 rounds them once and halves the files."""
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Data type of the weights; training keeps fp32, the others round them once and halve the files. What was imported
+    comes back bit for bit in the type that it had."""
     max_shard_bytes: PositiveInt = 5_000_000_000
     """Largest weight file; a larger model is divided into several, with an index."""
     verify: Literal["full", "structure"] = "full"
@@ -40,8 +41,9 @@ class ExportConfig(Section):
     weights in fp32 (4 bytes per parameter)."""
     model_name: str | None = None
     """Title of the model card; null takes the name of output_dir."""
-    license: str = "other"
-    """Licence of the weights as the Hugging Face hub writes it, e.g. apache-2.0 or cc-by-sa-4.0."""
+    license: str | None = None
+    """Licence of the weights as the Hugging Face hub writes it, e.g. apache-2.0 or cc-by-sa-4.0; null takes that of the
+    imported model that the training began with, or else `other`."""
     license_file: str | None = None
     """Text that is copied into the folder as LICENSE."""
     datasets: OneOrSeveral = ()

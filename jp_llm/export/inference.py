@@ -16,8 +16,8 @@ from jp_llm.checkpoint.format import MANIFEST
 from jp_llm.checkpoint.store import resolve
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import CONFIG_FILE
-from jp_llm.export.reload import load_model, load_tokenizer
 from jp_llm.export.run import PROOF_FILE, export_checkpoint
+from jp_llm.huggingface.reload import load_model, load_tokenizer
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, sha256_of
 

@@ -32,6 +32,8 @@ class CardFacts:
     name: str
     license: str
     datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+    """Name of the imported model whose weights were the first ones."""
     training: dict[str, Any] | None = None
     """The resolved run configuration."""
     state: dict[str, int] | None = None
@@ -45,8 +47,7 @@ def model_card(facts: CardFacts, model: ModelConfig, tokenizer: Tokenizer, proof
     parts = [
         _front_matter(facts),
         f"# {escape(facts.name)}",
-        "A Japanese language model, pretrained from nothing with jp-llm. It continues text; it has not been taught to "
-        "follow instructions or to refuse.",
+        _introduction(facts),
         _usage(),
         "## Model",
         _table(("", ""), _model_rows(model)),
@@ -56,7 +57,7 @@ def model_card(facts: CardFacts, model: ModelConfig, tokenizer: Tokenizer, proof
         "## Tokenizer",
         _table(("", ""), _tokenizer_rows(tokenizer)),
         "## Training data",
-        _corpus(facts.corpus),
+        _corpus(facts),
         "## Training",
         _training(facts),
         "## Limits",
@@ -83,6 +84,20 @@ def fenced(language: str, text: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
+def _introduction(facts: CardFacts) -> str:
+    if facts.base_model is None:
+        return (
+            "A Japanese language model, pretrained from nothing with jp-llm. It continues text; it has not been taught "
+            "to follow instructions or to refuse."
+        )
+    trained = bool(facts.state and facts.state.get("step"))
+    what = f"{escape(facts.base_model)}, trained further" if trained else f"{escape(facts.base_model)}, imported"
+    return (
+        f"{what} with jp-llm. What is said below about training and its data is about that alone; see the model card "
+        f"of {escape(facts.base_model)} for what was before."
+    )
+
+
 def _one_line(text: object) -> str:
     return "".join(char for char in " ".join(str(text).split()) if char.isprintable())
 
@@ -95,6 +110,8 @@ def _front_matter(facts: CardFacts) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["japanese", "jp-llm"],
     }
+    if facts.base_model is not None:
+        fields["base_model"] = _one_line(facts.base_model)
     if facts.datasets:
         fields["datasets"] = [_one_line(name) for name in facts.datasets]
     return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False, width=10**6)}---"
@@ -134,15 +151,21 @@ def _model_rows(model: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _tokenizer_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
+    adopted = "files" in tokenizer.recipe  # of somebody else's model, as it was
+    kind = escape(tokenizer.recipe["model_type"])
+    names = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
     return [
-        ("Type", f"SentencePiece {escape(tokenizer.recipe['model_type'])}, byte fallback"),
+        ("Type", f"{kind}, as it came with the imported model" if adopted else f"SentencePiece {kind}, byte fallback"),
         ("Pieces", f"{tokenizer.vocab_size:,}"),
-        ("sha256 of the SentencePiece model", f"`{tokenizer.fingerprint}`"),
-        ("Special ids", f"bos {tokenizer.bos_id}, eos {tokenizer.eos_id}, pad {tokenizer.pad_id}"),
+        (f"sha256 of {'what decides the ids' if adopted else 'the SentencePiece model'}", f"`{tokenizer.fingerprint}`"),
+        ("Special ids", ", ".join(f"{name} {'none' if id is None else id}" for name, id in names.items())),
     ]
 
 
-def _corpus(corpus: DatasetManifest | None) -> str:
+def _corpus(facts: CardFacts) -> str:
+    corpus = facts.corpus
+    if facts.base_model is not None and not (facts.state and facts.state.get("step")):
+        return "None here: the model is as it was imported."
     if corpus is None:
         return "The dataset was not at hand when this card was written; its fingerprint is in the proof below."
     rows = [

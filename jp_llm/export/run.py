@@ -15,9 +15,9 @@ from jp_llm.config.model import ModelConfig
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import check_target, new_folder
 from jp_llm.export.model_card import CardFacts, model_card
-from jp_llm.export.source import ParameterSource
 from jp_llm.export.to_hf import write_model
 from jp_llm.export.verify import verify
+from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, fingerprint_of, sha256_of, write_json
 from jp_llm.shards.manifest import DatasetManifest
@@ -56,8 +56,9 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
     model = build(ModelConfig, manifest.config["model"])
     facts = CardFacts(
         name=config.model_name or target.name,
-        license=config.license,
+        license=config.license or manifest.origin.get("license") or "other",
         datasets=config.datasets,
+        base_model=manifest.origin.get("name"),
         training=manifest.config,
         state=manifest.state,
         corpus=_corpus(manifest.config, manifest.data_fingerprint),
@@ -66,6 +67,7 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
         "checkpoint": checkpoint.name,
         "manifest_sha256": sha256_of(checkpoint / MANIFEST),
         "producer": manifest.producer,
+        "first_weights": manifest.origin,
         "state": manifest.state,
         "run_config_sha256": fingerprint_of(manifest.config),
         "data_fingerprint": manifest.data_fingerprint,
@@ -94,7 +96,9 @@ def export(
     """
     if model.vocab_size is None:
         model = model.model_copy(update={"vocab_size": tokenizer.vocab_size})
-    if model.vocab_size != tokenizer.vocab_size:
+    assert model.vocab_size is not None
+    # An imported model may have more rows than its tokenizer has ids: they go out as they came.
+    if model.vocab_size < tokenizer.vocab_size:
         raise UserError(
             f"the model has {model.vocab_size} token ids, the tokenizer {tokenizer.vocab_size}: not of the same run"
         )

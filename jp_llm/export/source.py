@@ -1,32 +1,14 @@
-"""Where the parameters of a finished model are read from: a checkpoint, or a decoder in memory; and back into one.
-
-Everything here is on one machine and in float32. A checkpoint reader (`jp_llm/checkpoint/reader.py`) is a
-`ParameterSource` as it is.
-"""
+"""Other sources of parameters: a decoder in memory, and one whose numbers are rounded."""
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from jp_llm.config.model import ModelConfig
 from jp_llm.model.decoder import Decoder
+from jp_llm.model.source import ParameterSource
 from jp_llm.parallel.slices import Slice
-
-
-class ParameterSource(Protocol):
-    """Canonical parameters by name, one at a time."""
-
-    @property
-    def names(self) -> Collection[str]:
-        """Names of all parameters (`jp_llm.arch.parameters.parameter_shapes`)."""
-        ...
-
-    def read(self, name: str) -> Tensor:
-        """The whole parameter in float32 on the CPU."""
-        ...
 
 
 class DecoderSource:
@@ -71,23 +53,3 @@ class RoundedSource:
     def read(self, name: str) -> Tensor:
         """The rounded parameter."""
         return self._source.read(name).to(self._dtype).float()
-
-
-@torch.no_grad()
-def load_native(source: ParameterSource, config: ModelConfig) -> Decoder:
-    """A decoder on the CPU, in float32, with the parameters of `source`.
-
-    Raises:
-        ValueError: the source has other names than a decoder of these sizes.
-    """
-    decoder = Decoder(config).float()
-    parameters = dict(decoder.named_parameters())
-    slices = decoder.slices()
-    wanted = {part.name for parts in slices.values() for part in parts}
-    if wanted != set(source.names):
-        raise ValueError(f"the parameters do not fit the model: {', '.join(sorted(wanted ^ set(source.names)))}")
-    for key, parts in slices.items():
-        values = torch.split(parameters[key].view(-1), [part.numel for part in parts])
-        for part, value in zip(parts, values, strict=True):
-            value.copy_(source.read(part.name)[part.index].reshape(-1))
-    return decoder.eval()

@@ -3,18 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from jp_llm.arch.huggingface import ExportedModel, config_json, name_rules
-from jp_llm.arch.parameters import parameter_shapes
-from jp_llm.arch.spec import NameRule
-from jp_llm.export import transforms
 from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
 from jp_llm.export.folder import CONFIG_FILE
-from jp_llm.export.source import ParameterSource
 from jp_llm.export.tokenizer import write_hf_tokenizer
 from jp_llm.export.weights import DTYPES, write_weights
+from jp_llm.huggingface import transforms
+from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.files import write_json
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -43,18 +40,7 @@ def write_model(
         rule = rules[key]
         return transforms.export(rule, [source.read(name) for name in rule.sources], model)
 
-    return write_weights(folder, tensor_shapes(rules, model), read, dtype=DTYPES[dtype], max_bytes=max_shard_bytes)
-
-
-def tensor_shapes(rules: dict[str, NameRule], model: ExportedModel) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor of the files: the transforms themselves, carried out on tensors without numbers."""
-    canonical = parameter_shapes(model)
-    return {
-        key: tuple(
-            transforms.export(rule, [torch.empty(canonical[name], device="meta") for name in rule.sources], model).shape
-        )
-        for key, rule in rules.items()
-    }
+    return write_weights(folder, transforms.tensor_shapes(model), read, dtype=DTYPES[dtype], max_bytes=max_shard_bytes)
 
 
 def _generation_config(tokenizer: Tokenizer) -> dict[str, Any]:

@@ -16,20 +16,16 @@ from torch import Tensor
 
 from jp_llm.arch.huggingface import config_json, name_rules
 from jp_llm.config.model import ModelConfig
-from jp_llm.export import transforms
-from jp_llm.export.reload import load_model, quiet_transformers
-from jp_llm.export.source import ParameterSource, RoundedSource, load_native
+from jp_llm.export.source import RoundedSource
 from jp_llm.export.tokenizer import probe_texts, verify_hf_tokenizer
 from jp_llm.export.weights import DTYPES
+from jp_llm.huggingface import transforms
+from jp_llm.huggingface.parity import POSITIONS, compare_logits
+from jp_llm.huggingface.reload import quiet_transformers
+from jp_llm.model.source import ParameterSource, load_native
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json
 from jp_llm.tokenizer.tokenizer import Tokenizer
-
-TOLERANCE = 1e-4
-"""Largest difference of fp32 logits, for logits up to 10; above, 1e-5 of the largest logit."""
-
-_POSITIONS = 256
-"""Positions of a row whose logits are compared: all logits of a long row would not fit."""
 
 _OLD_NAMES = ("torch_dtype", "rope_theta", "rotary_emb_base", "rotary_pct")
 """Keys of config.json for transformers 4, which version 5 reads and drops."""
@@ -74,9 +70,12 @@ def verify(
         batches = sample_tokens(model, tokenizer, texts)
         with torch.inference_mode():
             decoder = load_native(rounded, model)
-            ours = [decoder.logits(decoder(tokens_BT)[:, -_POSITIONS:]) for tokens_BT in batches]
+            ours = [decoder.logits(decoder(tokens_BT)[:, -POSITIONS:]) for tokens_BT in batches]
             del decoder  # one of the two models in memory at a time
-            largest, difference = check_logits(folder, batches, ours)
+            try:
+                largest, difference = compare_logits(folder, batches, ours)
+            except UserError as error:
+                _refuse(*error.problems)
     positions = sum(logits_BTV[..., 0].numel() for logits_BTV in ours)
     return Verification(level, tensors, len(texts), positions, largest, difference)
 
@@ -89,27 +88,6 @@ def check_config(folder: Path, meant: dict[str, Any]) -> None:
     wrong = [key for key, value in meant.items() if key not in _OLD_NAMES and used.get(key) != value]
     if wrong:
         _refuse(*(f"config.json means {key}={meant[key]!r}, transformers uses {used.get(key)!r}" for key in wrong))
-
-
-def check_logits(folder: Path, batches: Sequence[Tensor], ours: Sequence[Tensor]) -> tuple[float, float]:
-    """Logits of transformers at the last positions of each batch against ours, in fp32.
-
-    Returns:
-        The largest |logit| and the largest |difference|.
-    """
-    theirs = load_reference(folder)
-    largest = difference = 0.0
-    for tokens_BT, ours_BTV in zip(batches, ours, strict=True):
-        theirs_BTV = theirs(input_ids=tokens_BT, use_cache=False, logits_to_keep=_POSITIONS).logits
-        if theirs_BTV.shape != ours_BTV.shape:
-            _refuse(f"transformers computes logits of shape {tuple(theirs_BTV.shape)}, we {tuple(ours_BTV.shape)}")
-        largest = max(largest, ours_BTV.abs().max().item())
-        found = (theirs_BTV - ours_BTV).abs().max().item()
-        # Written so that a NaN on either side is refused.
-        if not found <= max(TOLERANCE, TOLERANCE / 10 * largest):
-            _refuse(f"logits differ by up to {found:.3g} (largest logit {largest:.3g})")
-        difference = max(difference, found)
-    return largest, difference
 
 
 def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> int:
@@ -142,14 +120,6 @@ def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> 
     return len(rules)
 
 
-def load_reference(folder: Path) -> Any:
-    """The model as transformers loads it, in fp32 on the CPU, with no tensor missing, unexpected or mismatched."""
-    model, wrong = load_model(folder, torch.float32)
-    if wrong:
-        _refuse(f"transformers reports {wrong}")
-    return model
-
-
 def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
     """Ids to compare logits on, at the last 256 positions of every row.
 
@@ -157,7 +127,7 @@ def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]
     where that is longer: a rotation that is slightly off shows at its end.
     """
     context = model.max_position_embeddings
-    length = min(context, _POSITIONS)
+    length = min(context, POSITIONS)
     generator = torch.Generator().manual_seed(0)
     random = torch.randint(tokenizer.vocab_size, (2, length), generator=generator)
     text: list[int] = []

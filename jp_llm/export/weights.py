@@ -11,7 +11,7 @@ from torch import Tensor
 from jp_llm.checkpoint.tensor_file import write_tensors
 from jp_llm.runtime.files import write_json
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 """Data types that a file can have."""
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from jp_llm.export.inference import LoadedModel
-from jp_llm.export.reload import quiet_transformers
 from jp_llm.generate.config import SamplingConfig
+from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.runtime.errors import UserError
 
 

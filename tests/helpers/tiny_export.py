@@ -23,6 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gpt2-untied": {"arch": "gpt2", "tie_word_embeddings": False},
     "neox-quarter": {"arch": "neox"},
     "neox-full": {"arch": "neox", "partial_rotary_factor": 1.0, "rope_theta": 50000.0},
+    "neox-serial": {"arch": "neox", "partial_rotary_factor": 1.0, "parallel_residual": False},
     "llama-mha": {"arch": "llama"},
     "llama-gqa": {"arch": "llama", "num_key_value_heads": 2, "rope_theta": 50000.0},
     "llama-tied": {"arch": "llama", "tie_word_embeddings": True},

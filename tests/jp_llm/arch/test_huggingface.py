@@ -17,6 +17,7 @@ CHOICES: list[dict[str, Any]] = [
     {"arch": "gpt2"},
     {"arch": "gpt2", "tie_word_embeddings": False},
     {"arch": "neox"},
+    {"arch": "neox", "parallel_residual": False},
     {"arch": "llama"},
     {"arch": "llama", "tie_word_embeddings": True, "num_key_value_heads": 2},
     {"arch": "palm"},

@@ -134,6 +134,7 @@ def kept_by_autograd(config: RunConfig, tensor: int) -> int:
     [
         {"model__arch": "gpt2"},
         {"model__arch": "neox"},
+        {"model__arch": "neox", "model__parallel_residual": False},
         {"model__arch": "llama"},
         {"model__arch": "llama", "model__num_key_value_heads": 2},
         {"model__arch": "palm"},

@@ -78,7 +78,7 @@ FOUR += [
     case(2, 1, 4, 2, world_size=4, arch="neox", train__activation_checkpointing=True),
     case(0, 1, 4, 4, world_size=4, arch="palm"),
     case(1, 2, 1, 2, world_size=4, arch="gpt2", train__activation_checkpointing=True),
-    case(2, 2, 1, 1, world_size=4, arch="neox"),
+    case(2, 2, 1, 1, world_size=4, arch="neox", model__parallel_residual=False),
     case(3, 2, 1, 2, world_size=4, arch="llama"),
     case(1, 1, 2, 1, world_size=4, arch="gpt2"),
     # Key/value heads that several ranks share.
@@ -88,7 +88,8 @@ FOUR += [
     case(3, 1, 2, 4, world_size=4, arch="palm", model__num_layers=5, parallel__virtual_stages=2),
     case(1, 2, 2, 2, world_size=4, arch="llama", model__num_layers=4, parallel__virtual_stages=2),
     case(2, 1, 2, 3, world_size=4, arch="gpt2", model__num_layers=4, parallel__virtual_stages=2),
-    case(0, 1, 4, 3, world_size=4, arch="neox", model__num_layers=8, parallel__virtual_stages=2),
+    case(0, 1, 4, 3, world_size=4, arch="neox", model__num_layers=8, parallel__virtual_stages=2)
+    | {"model__parallel_residual": False},
 ]
 EIGHT = [
     case(3, 2, 2, 3, world_size=8, arch="gpt2"),

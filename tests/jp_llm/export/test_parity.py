@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 
-from jp_llm.export.source import DecoderSource, RoundedSource, load_native
-from jp_llm.export.verify import load_reference
+from jp_llm.export.source import DecoderSource, RoundedSource
+from jp_llm.huggingface.parity import load_reference
 from jp_llm.model.decoder import Decoder
+from jp_llm.model.source import load_native
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 LENGTH = 48

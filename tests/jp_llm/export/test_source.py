@@ -8,7 +8,8 @@ from tiny_export import VARIANTS, tiny_config, tiny_decoder
 from torch import Tensor
 
 from jp_llm.arch.parameters import parameter_shapes
-from jp_llm.export.source import DecoderSource, RoundedSource, load_native
+from jp_llm.export.source import DecoderSource, RoundedSource
+from jp_llm.model.source import load_native
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 

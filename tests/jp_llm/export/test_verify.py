@@ -13,9 +13,10 @@ from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 
 from jp_llm.arch import huggingface, registry
 from jp_llm.arch.spec import ConfigValues, HuggingFaceForm
-from jp_llm.export import run, transforms
+from jp_llm.export import run
 from jp_llm.export.source import DecoderSource
 from jp_llm.export.verify import verify
+from jp_llm.huggingface import transforms
 from jp_llm.model import decoder as decoder_module
 from jp_llm.model import positions
 from jp_llm.model.decoder import Decoder

@@ -10,6 +10,7 @@ VARIANTS = {
     "gpt2_untied": {"arch": "gpt2", "tie_word_embeddings": False},
     "neox": {"arch": "neox"},
     "neox_whole_heads": {"arch": "neox", "partial_rotary_factor": 1.0},
+    "neox_serial": {"arch": "neox", "partial_rotary_factor": 1.0, "parallel_residual": False},
     "llama": {"arch": "llama"},
     "llama_grouped": {"arch": "llama", "num_key_value_heads": 2, "tie_word_embeddings": True},
     "palm": {"arch": "palm", "logit_scale": 0.125},

@@ -106,7 +106,7 @@ def reference_logits(config, weights, tokens):
         attended = attention(f"{layer}.attention", n)
         if arch == "palm":
             x = x + attended + mlp(f"{layer}.mlp", n)
-        elif arch == "neox":
+        elif arch == "neox" and config.parallel_residual is not False:
             x = x + attended + mlp(f"{layer}.mlp", norm(f"{layer}.mlp_norm", x))
         else:
             x = x + attended

@@ -156,6 +156,7 @@ MODELS = {
     "gpt2_untied": ("gpt2_untied", {}),
     "neox": ("neox", {}),
     "neox_whole_heads": ("neox_whole_heads", {}),
+    "neox_serial": ("neox_serial", {}),
     "llama": ("llama", {}),
     "llama_two_key_value_heads": ("llama_grouped", {}),
     "llama_four_of_eight_heads": ("llama", {"num_attention_heads": 8, "num_key_value_heads": 4}),

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from jp_llm.arch.huggingface import ExportedModel
+from jp_llm.arch.huggingface import ExportedModel, name_rules
+from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.arch.spec import NameRule, Transform
 
 
@@ -24,6 +25,17 @@ def export(rule: NameRule, sources: Sequence[Tensor], model: ExportedModel) -> T
 def restore(rule: NameRule, tensor: Tensor, model: ExportedModel) -> tuple[Tensor, ...]:
     """The canonical parameters of `rule` (in its order) from the Hugging Face `tensor`; the inverse of `export`."""
     return _TRANSFORMS[rule.transform].inverse(tensor, model)
+
+
+def tensor_shapes(model: ExportedModel) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of the files: the transforms themselves, carried out on tensors without numbers."""
+    canonical = parameter_shapes(model)
+    return {
+        rule.key: tuple(
+            export(rule, [torch.empty(canonical[name], device="meta") for name in rule.sources], model).shape
+        )
+        for rule in name_rules(model)
+    }
 
 
 @dataclass(frozen=True)

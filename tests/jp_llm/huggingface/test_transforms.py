@@ -11,7 +11,7 @@ from jp_llm.arch.huggingface import name_rules
 from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.arch.spec import NameRule, Transform
 from jp_llm.config.model import ModelConfig
-from jp_llm.export import transforms
+from jp_llm.huggingface import transforms
 
 
 def model(arch: str, heads: int, head_dim: int, **overrides: object) -> ModelConfig:

@@ -1,0 +1,56 @@
+"""What an imported model was: name, licence, hashes. It goes with the weights, so that a model card can say it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jp_llm.huggingface.files import config_of
+from jp_llm.huggingface.reader import HuggingFaceReader
+from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.files import sha256_of
+
+CARD_FILE = "README.md"
+
+
+def origin_of(reader: HuggingFaceReader, *, name: str | None = None, license: str | None = None) -> dict[str, Any]:
+    """For `jp_llm.checkpoint.format.Manifest.origin`.
+
+    Keys: name, class, license (null if it is not stated), dtypes of the files, config (config.json as it was), ignored
+    (what of it has no effect here), files_sha256 of every file directly in the folder.
+
+    Args:
+        name: of the model on the hub; None takes the name of the folder.
+        license: None takes it from the front matter of the folder's README.md.
+    """
+    folder, values = reader.folder, config_of(reader.folder)
+    stated = card_fields(folder / CARD_FILE).get("license")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return {
+        "name": name or folder.name,
+        "class": (values.get("architectures") or [values["model_type"]])[0],
+        "license": license or (str(stated) if stated else None),
+        "dtypes": list(reader.dtypes),
+        "config": values,
+        "ignored": list(reader.notes),
+        "files_sha256": {path.name: sha256_of(path) for path in files},
+    }
+
+
+def card_fields(path: Path) -> dict[str, Any]:
+    """Front matter of a model card; empty where there is none.
+
+    Raises:
+        UserError: it is no YAML.
+    """
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines or lines[0].strip() != "---" or "---" not in (line.strip() for line in lines[1:]):
+        return {}
+    end = next(number for number, line in enumerate(lines[1:], start=1) if line.strip() == "---")
+    try:
+        found = yaml.safe_load("\n".join(lines[1:end]))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: its front matter is no YAML ({error}); mend it, or delete the file") from None
+    return found if isinstance(found, dict) else {}
