@@ -112,7 +112,8 @@ class CorpusTokenizerConfig(TokenizerConfig):
     """Take a tokenizer, or train one on the cleaned training documents."""
 
     path: str | None = None
-    """Folder of a finished tokenizer, which is copied; null trains one with the other keys."""
+    """A tokenizer that exists, which is copied: folder of a tokenizer, a dataset, a Hugging Face model, a checkpoint or
+    a run; null trains one with the other keys."""
 
     def recipe(self) -> TokenizerConfig:
         """Without `path`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.shards.format import UINT16_LIMIT
-from jp_llm.tokenizer.manifest import TokenizerManifest
+from jp_llm.tokenizer.sources import manifest_of
 from preprocessing.config import STAGES, CorpusConfig
 from preprocessing.deduplicate.config import DeduplicationConfig
 from preprocessing.deduplicate.estimate import deduplicate_key_bytes
@@ -232,7 +232,7 @@ def _vocab_size(config: CorpusConfig) -> int:
     """Of the tokenizer that is given, which need not be there yet, or of the one to be trained."""
     if config.tokenizer.path:
         with suppress(UserError):
-            return TokenizerManifest.load(Path(config.tokenizer.path)).vocab_size
+            return manifest_of(Path(config.tokenizer.path)).vocab_size
     return config.tokenizer.vocab_size
 
 

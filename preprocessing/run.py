@@ -16,7 +16,7 @@ from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json
 from jp_llm.shards.format import dtype_name
 from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest, ShardManifest, TokenizerRecord
-from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE, MODEL_FILE
+from jp_llm.tokenizer.sources import check, take
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.clean import clean_unit
 from preprocessing.config import STAGES, CorpusConfig, CorpusTokenizerConfig
@@ -209,7 +209,7 @@ def _check_given_tokenizer(config: CorpusConfig, folder: Path) -> None:
     """What is wrong with it must not show after hours of cleaning."""
     given = config.tokenizer.path
     if given and "tokenizer" in config.stages and not any((folder / "marks" / "tokenizer").glob("*.json")):
-        Tokenizer.load(Path(given)).require_library()
+        check(Path(given))
 
 
 def _cleaning(config: CorpusConfig, folder: Path, units: list[Unit]) -> Stage:
@@ -235,15 +235,12 @@ def _making_the_tokenizer(config: CorpusConfig, folder: Path, documents: Sequenc
 
 
 def make_tokenizer(config: CorpusTokenizerConfig, files: list[str], output: str) -> dict[str, Any]:
-    """Copy or train the tokenizer into the folder `output`."""
+    """Copy, adopt or train the tokenizer into the folder `output`."""
     started = time.process_time()
     if config.path is None:
         train([Path(file) for file in files], config.recipe(), Path(output))
     else:
-        Tokenizer.load(Path(config.path))
-        for name in (MODEL_FILE, MANIFEST_FILE):
-            with atomic_writer(Path(output) / name) as target, (Path(config.path) / name).open("rb") as given:
-                shutil.copyfileobj(given, target)
+        take(Path(config.path), Path(output))
     return {"fingerprint": Tokenizer.load(Path(output)).fingerprint, "cpu_seconds": time.process_time() - started}
 
 
@@ -283,8 +280,8 @@ def _save_dataset(config: CorpusConfig, folder: Path, shards: dict[str, dict[str
     record = TokenizerRecord(
         folder=_TOKENIZER_FOLDER,
         fingerprint=tokenizer.fingerprint,
-        library=LIBRARY,
-        library_version=tokenizer.library_version,
+        package=tokenizer.package,
+        package_version=tokenizer.package_version,
         vocab_size=tokenizer.vocab_size,
         unk_id=tokenizer.unk_id,
         bos_id=tokenizer.bos_id,

@@ -92,7 +92,7 @@ class Loader(Iterator[Batch]):
         self._micro_batch_size = micro_batch_size
         self._rank = data_parallel_rank
         self._rank_samples = global_batch_size // data_parallel_size
-        self._bos_id = dataset.manifest.tokenizer.bos_id if document_mask else None
+        self._bos_id = dataset.manifest.tokenizer.start_id if document_mask else None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader") if prefetch_steps else None
         self._prefetch_steps = prefetch_steps
         self._ahead: deque[Future[Batch]] = deque()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.tokenizer.manifest import LIBRARY, MANIFEST_FILE
+from jp_llm.tokenizer.manifest import MANIFEST_FILE
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 
@@ -48,15 +48,15 @@ def _ours(name: str, tokenizer: Tokenizer) -> AnyTokenizer:
     return AnyTokenizer(
         name=name,
         about={
-            "library": LIBRARY,
-            "version": tokenizer.library_version,
+            "library": tokenizer.package,
+            "version": tokenizer.package_version,
             "kind": str(tokenizer.recipe.get("model_type")),
             "fingerprint": tokenizer.fingerprint,
         },
         vocab_size=tokenizer.vocab_size,
         encode=lambda texts: [ids.tolist() for ids in tokenizer.encode_batch(texts)],
         decode=tokenizer.decode,
-        unknown_ids=frozenset({tokenizer.unk_id}),
+        unknown_ids=frozenset() if tokenizer.unk_id is None else frozenset({tokenizer.unk_id}),
         byte_ids=frozenset(id for id, piece in pieces if not piece.matches_text and _is_byte(piece.text)),
     )
 

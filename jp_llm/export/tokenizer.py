@@ -8,22 +8,31 @@ met inside the file:
 - A literal <s> in text is characters for SentencePiece and a control id for Hugging Face. `split_special_tokens` makes
   it characters there too; who renders chat templates as text switches it off.
 - Our piece scores add up exactly (`preprocessing/encode/exact_scores.py`), so float32 and float64 break ties alike.
+
+An adopted tokenizer goes out as it came in, byte for byte, unless transformers would rebuild it into another one.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from jp_llm.export.probe_texts import probe_texts as probe_texts
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, write_json
-from jp_llm.tokenizer.manifest import MANIFEST_FILE, MODEL_FILE
+from jp_llm.runtime.files import atomic_writer, read_json, sha256_of, write_json
+from jp_llm.tokenizer.adopt import EXPORTED_FOLDER
+from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer
+from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
 
-SENTENCEPIECE_FOLDER = "sentencepiece"
+SENTENCEPIECE_FOLDER = EXPORTED_FOLDER
 """Subfolder that keeps our tokenizer folder. Beside tokenizer.json, loaders might build another one from the model."""
+
+_CONFIG_FILE = "tokenizer_config.json"
+_CLASS_THAT_REBUILDS_NOTHING = "PreTrainedTokenizerFast"
 
 _SPACE = "▁"
 _HIDDEN_SCORE = -10_000.0
@@ -31,13 +40,25 @@ _HIDDEN_SCORE = -10_000.0
 
 
 def write_hf_tokenizer(tokenizer: Tokenizer, folder: Path, *, model_max_length: int) -> None:
-    """Write tokenizer.json and tokenizer_config.json, and our own files below `sentencepiece/`.
+    """Write the files of the tokenizer into a Hugging Face folder.
 
-    A text is encoded with `<s>` in front, unless the caller says `add_special_tokens=False`.
+    Of ours, these are tokenizer.json and tokenizer_config.json, and our own files below `sentencepiece/`; a text is
+    encoded with `<s>` in front, unless the caller says `add_special_tokens=False`. Of an adopted tokenizer they are the
+    files that came with it.
+
+    Raises:
+        UserError: a file of an adopted tokenizer has changed since it was adopted.
     """
+    if isinstance(tokenizer, AdoptedTokenizer):
+        _write_adopted(tokenizer, folder)
+    else:
+        assert isinstance(tokenizer, SentencePieceTokenizer)
+        _write_ours(tokenizer, folder, model_max_length)
+
+
+def _write_ours(tokenizer: SentencePieceTokenizer, folder: Path, model_max_length: int) -> None:
     pieces = tokenizer.pieces()
-    special = [pieces[id].text for id in (tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id)]
-    unk, bos, eos, pad = special
+    unk, bos, eos, pad = special = [pieces[id].text for id in tokenizer.special_ids]
 
     backend = HFTokenizer(
         _unigram(pieces, tokenizer) if tokenizer.recipe["model_type"] == "unigram" else _bpe(pieces, unk)
@@ -45,7 +66,7 @@ def write_hf_tokenizer(tokenizer: Tokenizer, folder: Path, *, model_max_length: 
     backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme="never", split=False)
     backend.decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     backend.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.bos_id)]
+        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, tokenizer.start_id)]
     )
     backend.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in special])
     with atomic_writer(folder / "tokenizer.json") as file:
@@ -64,22 +85,46 @@ def write_hf_tokenizer(tokenizer: Tokenizer, folder: Path, *, model_max_length: 
             "model_input_names": ["input_ids", "attention_mask"],
         },
     )
-    for name in (MODEL_FILE, MANIFEST_FILE):
-        with atomic_writer(folder / SENTENCEPIECE_FOLDER / name) as file:
+    tokenizer.copy_to(folder / SENTENCEPIECE_FOLDER)
+
+
+def _write_adopted(tokenizer: AdoptedTokenizer, folder: Path) -> None:
+    for name, sha256 in tokenizer.recipe["files"].items():
+        if sha256_of(tokenizer.folder / name) != sha256:
+            raise UserError(f"{tokenizer.folder / name}: has changed since the tokenizer was adopted; copy it again")
+        with atomic_writer(folder / name) as file:
             file.write((tokenizer.folder / name).read_bytes())
+    texts = probe_texts()
+    if _first_difference(tokenizer, _loaded(folder), texts) is None:
+        return
+    # Many classes of transformers 5 rebuild a tokenizer in their own way; this one takes tokenizer.json as it is.
+    path = folder / _CONFIG_FILE
+    config = read_json(path) if path.is_file() else {}
+    write_json(path, config | {"tokenizer_class": _CLASS_THAT_REBUILDS_NOTHING})
+    print(
+        f"{folder}: with the class {config.get('tokenizer_class')!r}, transformers gives other ids than the model was "
+        f"trained with; {_CONFIG_FILE} now names {_CLASS_THAT_REBUILDS_NOTHING}",
+        file=sys.stderr,
+    )
 
 
 def verify_hf_tokenizer(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]) -> None:
     """Load a Hugging Face folder as its users do and compare ids, special ids and the way back on every text.
 
+    Texts of adopted tokenizers are compared without the tokens that transformers puts around them, and only where they
+    spell no control token: those are characters for us. What their normalisation loses does not count as a difference.
+
     Raises:
         UserError: something differs; the message shows the first text.
     """
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    loaded = _loaded(folder)
+    if isinstance(tokenizer, AdoptedTokenizer):
+        difference = _first_difference(tokenizer, loaded, texts)
+        if difference is not None:
+            raise UserError(f"{folder}: {difference}")
+        return
     theirs = (loaded.unk_token_id, loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id, len(loaded))
-    ours = (tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id, tokenizer.vocab_size)
+    ours = (*tokenizer.special_ids, tokenizer.vocab_size)
     if theirs != ours:
         raise UserError(f"{folder}: transformers has (unk, bos, eos, pad, size) {theirs}, the tokenizer {ours}")
     # `verbose` would warn of texts beyond model_max_length.
@@ -90,6 +135,27 @@ def verify_hf_tokenizer(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]
         back = loaded.decode(ids, skip_special_tokens=True)
         if back != text.replace(_SPACE, " "):
             raise UserError(f"{folder}: transformers turns the ids of {text!r} into {back!r}")
+
+
+def _loaded(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _first_difference(tokenizer: AdoptedTokenizer, loaded: Any, texts: Sequence[str]) -> str | None:
+    """In words. transformers may lack a special token that config.json names."""
+    theirs = (loaded.unk_token_id, loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id)
+    for name, their, our in zip(("unk", "bos", "eos", "pad"), theirs, tokenizer.special_ids, strict=True):
+        if None not in (their, our) and their != our:
+            return f"transformers has {name} {their}, the tokenizer {our}"
+    controls = tokenizer.control_texts
+    plain = [text for text in texts if not any(control in text for control in controls)]
+    found = loaded(plain, add_special_tokens=False, verbose=False)["input_ids"]
+    for text, ids, expected in zip(plain, found, tokenizer.encode_batch(plain), strict=True):
+        if ids != expected.tolist():
+            return f"transformers turns {text!r} into {ids}, the tokenizer into {expected.tolist()}"
+    return None
 
 
 def _unigram(pieces: Sequence[Piece], tokenizer: Tokenizer) -> models.Unigram:

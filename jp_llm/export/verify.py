@@ -132,7 +132,8 @@ def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]
     random = torch.randint(tokenizer.vocab_size, (2, length), generator=generator)
     text: list[int] = []
     for probe in itertools.cycle(texts):
-        text += [tokenizer.bos_id, *tokenizer.encode(probe)[:30], tokenizer.eos_id]
+        text += [tokenizer.start_id, *tokenizer.encode(probe)[:30]]
+        text += [] if tokenizer.end_id is None else [tokenizer.end_id]
         if len(text) >= 2 * length:
             break
     batches = [torch.cat([random, torch.tensor(text[: 2 * length]).view(2, length)])]

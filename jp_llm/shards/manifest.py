@@ -17,6 +17,9 @@ FORMAT = 1
 REMEDY = "delete the .bin and run launch/preprocess.py again to write this shard anew, or copy the dataset again"
 """What to do about a shard whose bytes are not those of its manifest."""
 
+_RENAMED = {"library": "package", "library_version": "package_version"}
+"""Keys of a tokenizer record from before tokenizers could be adopted, and their names now."""
+
 Record = TypeVar("Record")
 
 
@@ -91,14 +94,23 @@ class TokenizerRecord:
     folder: str
     """Relative to the dataset folder."""
     fingerprint: str
-    """SHA-256 of the model file."""
-    library: str
-    library_version: str
+    """SHA-256 of what decides the ids."""
+    package: str
+    """Python package that made the ids."""
+    package_version: str
     vocab_size: int
-    unk_id: int
-    bos_id: int
-    eos_id: int
-    pad_id: int
+    unk_id: int | None
+    """This and the next three are None where the tokenizer has no such token; one of bos and eos is there."""
+    bos_id: int | None
+    eos_id: int | None
+    pad_id: int | None
+
+    @property
+    def start_id(self) -> int:
+        """What every document begins with: bos, or eos where there is no bos."""
+        start = self.eos_id if self.bos_id is None else self.bos_id
+        assert start is not None  # `DatasetManifest.from_json` refuses others
+        return start
 
 
 @dataclass(frozen=True)
@@ -164,15 +176,18 @@ class DatasetManifest:
             }
         except (AttributeError, TypeError):
             raise ValueError("sources: must be {source: {split: [shard, ...]}}") from None
-        manifest = cls(
-            _record(TokenizerRecord, value["tokenizer"]), value["dtype"], value["corpus_config_sha256"], sources
-        )
+        tokenizer = value["tokenizer"]
+        if isinstance(tokenizer, dict):
+            tokenizer = {_RENAMED.get(name, name): content for name, content in tokenizer.items()}
+        manifest = cls(_record(TokenizerRecord, tokenizer), value["dtype"], value["corpus_config_sha256"], sources)
         manifest._check()
         return manifest
 
     def _check(self) -> None:
         if self.dtype not in list(DTYPES):
             raise ValueError(f"dtype: {self.dtype!r} is none of {', '.join(DTYPES)}")
+        if self.tokenizer.bos_id is None and self.tokenizer.eos_id is None:
+            raise ValueError("tokenizer: bos_id and eos_id are both null, so no token begins documents")
         seen: set[str] = set()
         for shard in self.shards():
             if shard.dtype != self.dtype:
@@ -251,12 +266,16 @@ def _check_names(value: Mapping[str, Any], names: set[str]) -> None:
 
 
 def _record(record: type[Record], value: Any) -> Record:
-    """Build a dataclass of strings and integers >= 0 from a JSON object; ValueError if it does not fit."""
+    """Build a dataclass of strings and integers >= 0 (or None) from a JSON object; ValueError if it does not fit."""
     types = {field.name: field.type for field in fields(record)}  # type: ignore[arg-type]
     if not isinstance(value, dict):
         raise ValueError(f"an object with {', '.join(types)} expected, found {value!r}")
     _check_names(value, set(types))
     for name, expected in types.items():
-        if type(value[name]) is not expected or (expected is int and value[name] < 0):
-            raise ValueError(f"{name}: {'a count' if expected is int else 'a string'} expected, found {value[name]!r}")
+        found = value[name]
+        if found is None and expected == int | None:
+            continue
+        fits = type(found) is str if expected is str else type(found) is int and found >= 0
+        if not fits:
+            raise ValueError(f"{name}: {'a string' if expected is str else 'a count'} expected, found {found!r}")
     return record(**value)

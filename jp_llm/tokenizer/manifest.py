@@ -1,4 +1,4 @@
-"""What a tokenizer folder says about itself: `tokenizer_manifest.json` beside `sentencepiece.model`."""
+"""What a tokenizer folder says about itself: `tokenizer_manifest.json` beside the files of the tokenizer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,9 +10,14 @@ from jp_llm.runtime.files import read_json, write_json
 
 MODEL_FILE = "sentencepiece.model"
 MANIFEST_FILE = "tokenizer_manifest.json"
-LIBRARY = "sentencepiece"
+SENTENCEPIECE = "sentencepiece"
+"""Package of the tokenizers that we train."""
+TOKENIZERS = "tokenizers"
+"""Package of adopted ones, which lie as Hugging Face files."""
 FORMAT = 1
-REMEDY = "copy the folder again, or train it anew with launch/train_tokenizer.py"
+_RENAMED = {"library": "package", "library_version": "package_version"}
+"""Keys of manifests from before tokenizers could be adopted, and their names now."""
+REMEDY = "copy the folder again, or make it anew"
 
 PROBES = (
     "ひらがなとカタカナ、ﾊﾝｶｸｶﾅ。",
@@ -35,17 +40,19 @@ class TokenizerManifest:
     """The fields of `tokenizer_manifest.json` except its format."""
 
     sha256: str
-    """Of the model file: the fingerprint of the tokenizer."""
-    library: str
-    library_version: str
-    """Version of SentencePiece that trained the model and made the probes."""
+    """The fingerprint of the tokenizer: of the model file, or of what decides the ids in an adopted tokenizer.json."""
+    package: str
+    """Python package that turns text into ids: sentencepiece, or tokenizers of an adopted tokenizer."""
+    package_version: str
+    """Version of the package that made the probes."""
     vocab_size: int
-    unk_id: int
-    bos_id: int
-    eos_id: int
-    pad_id: int
+    unk_id: int | None
+    """This and the next three are None where the model has no such token, which only adopted ones may lack."""
+    bos_id: int | None
+    eos_id: int | None
+    pad_id: int | None
     recipe: Mapping[str, Any]
-    """How it was trained; `model_type` is unigram or bpe."""
+    """How it was made; `model_type` is unigram or bpe (of adopted ones also wordpiece, wordlevel)."""
     probes: Sequence[tuple[str, list[int]]]
     """Texts and their ids."""
 
@@ -67,8 +74,12 @@ class TokenizerManifest:
         except ValueError as error:
             raise UserError(f"{path}: damaged ({error}); {REMEDY}") from error
         names = {field.name for field in fields(cls)}
+        if isinstance(value, dict):
+            value = {_RENAMED.get(name, name): content for name, content in value.items()}
         if not isinstance(value, dict) or value.get("format") != FORMAT or value.keys() != {"format", *names}:
             raise UserError(f"{path}: not a tokenizer manifest of format {FORMAT}; {REMEDY}")
+        if value["package"] not in (SENTENCEPIECE, TOKENIZERS) or (value["bos_id"] is None and value["eos_id"] is None):
+            raise UserError(f"{path}: its package is unknown, or no token begins documents; {REMEDY}")
         return cls(**{name: value[name] for name in names})
 
     def save(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> tuple[list[d
     """One record per prompt, and how much each completion repeats itself; every process calls this together and gets
     the same."""
     config = engine.config
-    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in config.train.sample_prompts]
+    prompts = [[tokenizer.start_id, *tokenizer.encode(prompt)] for prompt in config.train.sample_prompts]
     if not prompts:
         return [], []
     found = complete(
@@ -20,7 +20,7 @@ def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> tuple[list[d
         lambda tokens, positions: engine.next_token_logits(tokens, positions)[:, : tokenizer.vocab_size],
         prompts,
         num_tokens=config.train.sample_tokens,
-        eos_id=tokenizer.eos_id,
+        eos_id=-1 if tokenizer.eos_id is None else tokenizer.eos_id,  # -1 is never drawn
         max_length=config.model.max_position_embeddings,
         temperature=config.train.sample_temperature,
         top_p=config.train.sample_top_p,

@@ -24,7 +24,7 @@ def evaluate(engine: Engine, preflight: Preflight) -> dict[str, Any]:
     config, dataset = preflight.config, preflight.validation_data
     assert dataset is not None
     manifest = dataset.manifest
-    bos_id = manifest.tokenizer.bos_id if config.model.document_mask else None
+    bos_id = manifest.tokenizer.start_id if config.model.document_mask else None
     results: dict[str, Any] = {}
     total_characters = total_bytes = total_loss = total_tokens = 0.0
     for source in preflight.evaluated_sources:

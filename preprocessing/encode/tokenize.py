@@ -19,15 +19,19 @@ from preprocessing.encode.texts import read_texts
 def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> ShardManifest:
     """Encode a documents file; every document becomes `<s> ids </s>`.
 
+    Where one id both begins and ends documents (as <|endoftext|> of GPT-2 and GPT-NeoX), it stands in front alone, as
+    the separator that it is for such models: `document mask` and packing find where documents start.
+
     Documents are sorted by a hash of their text, which shuffles them. The ids of the whole file are held in memory:
     under a byte per byte of text, and 32 bytes per document.
 
     Raises:
-        UserError: the file is damaged, the installed SentencePiece is not the tokenizer's, or the disk is full.
+        UserError: the file is damaged, the installed package is not the tokenizer's, or the disk is full.
     """
-    tokenizer.require_library()
+    tokenizer.require_package()
     dtype = dtype_name(tokenizer.vocab_size)
-    bos, eos = np.array([tokenizer.bos_id], np.int32), np.array([tokenizer.eos_id], np.int32)
+    start = np.array([tokenizer.start_id], np.int32)
+    end = np.array([] if tokenizer.end_id is None else [tokenizer.end_id], np.int32)
     hashes, tokens, characters, sizes = array("Q"), array("q"), array("q"), array("q")
     stream: list[NDArray[Any]] = []
     for texts in batches(text for _, text in read_texts(documents)):
@@ -35,10 +39,10 @@ def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> Sh
         for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
             data = text.encode()
             hashes.append(int.from_bytes(blake2b(data, digest_size=8).digest(), "little"))
-            tokens.append(len(ids) + 2)
+            tokens.append(len(start) + len(ids) + len(end))
             characters.append(len(text))
             sizes.append(len(data))
-            batch += [bos, ids, eos]
+            batch += [start, ids, end]
         stream.append(np.concatenate(batch, dtype=DTYPES[dtype], casting="unsafe"))
 
     all_ids = np.concatenate([*stream, np.empty(0, DTYPES[dtype])])

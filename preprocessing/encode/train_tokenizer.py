@@ -18,6 +18,7 @@ import sentencepiece
 
 from jp_llm.config.section import Section
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.exact_scores import exact_scores
 from preprocessing.encode.recipe import (
@@ -87,7 +88,7 @@ def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> T
         "packages": {name: importlib.metadata.version(name) for name in _packages(config)},
         "sample": {name: asdict(source) for name, source in sample.sources.items()},
     }
-    return Tokenizer.create(output, model, recipe)
+    return SentencePieceTokenizer.create(output, model, recipe)
 
 
 def _packages(config: TokenizerConfig) -> tuple[str, ...]:

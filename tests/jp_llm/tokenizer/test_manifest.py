@@ -8,8 +8,8 @@ from jp_llm.tokenizer.manifest import MANIFEST_FILE, PROBES, TokenizerManifest
 
 MANIFEST = TokenizerManifest(
     sha256="ab",
-    library="sentencepiece",
-    library_version="0.2.3",
+    package="sentencepiece",
+    package_version="0.2.3",
     vocab_size=700,
     unk_id=0,
     bos_id=1,

@@ -76,11 +76,11 @@ def test_a_damaged_file_leaves_no_shard(tmp_path: Path, tokenizer: Tokenizer) ->
     assert not (tmp_path / "shards").exists()
 
 
-def test_shards_are_not_written_with_another_library_version(tmp_path: Path, tokenizer: Tokenizer) -> None:
+def test_shards_are_not_written_with_another_version_of_the_package(tmp_path: Path, tokenizer: Tokenizer) -> None:
     for file in tokenizer.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     manifest = tmp_path / MANIFEST_FILE
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"library_version": "0.1.99"}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"package_version": "0.1.99"}))
     path = write_documents(tmp_path / "a.jsonl.zst", texts(2))
     with pytest.raises(UserError, match=r"install sentencepiece==0\.1\.99"):
         encode_file(path, Tokenizer.load(tmp_path), tmp_path / "a")

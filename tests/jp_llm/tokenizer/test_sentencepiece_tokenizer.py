@@ -13,7 +13,8 @@ from small_tokenizer import small_tokenizer, texts
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.manifest import MANIFEST_FILE, MODEL_FILE
-from jp_llm.tokenizer.tokenizer import Piece, Tokenizer, _blocks
+from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer, _blocks
+from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="▁"), max_size=40)
 JAPANESE = st.text(st.sampled_from("あいがは。、……――「」東京猫  　\n\t0Aa髙\u3099👍"), max_size=60)
@@ -177,7 +178,7 @@ def test_models_of_another_make_are_refused(tmp_path: Path, option: dict[str, An
         **options | option,
     )
     with pytest.raises(ValueError, match=problem):
-        Tokenizer.create(tmp_path, model.getvalue(), {})
+        SentencePieceTokenizer.create(tmp_path, model.getvalue(), {})
     assert not list(tmp_path.iterdir())
 
 
@@ -196,15 +197,15 @@ def test_a_missing_model_is_refused(unigram: Path) -> None:
 
 
 def test_other_ids_than_when_it_was_made_are_refused(unigram: Path) -> None:
-    change_manifest(unigram, library_version="0.1.99", probes=[["猫", [5]]])
+    change_manifest(unigram, package_version="0.1.99", probes=[["猫", [5]]])
     with pytest.raises(UserError, match=r"turns '猫' into other ids than 0\.1\.99.* install sentencepiece==0\.1\.99"):
         Tokenizer.load(unigram)
 
 
-def test_another_library_version_may_read_but_not_write_shards(unigram: Path) -> None:
-    Tokenizer.load(unigram).require_library()
-    change_manifest(unigram, library_version="0.1.99")
+def test_another_version_of_the_package_may_read_but_not_write_shards(unigram: Path) -> None:
+    Tokenizer.load(unigram).require_package()
+    change_manifest(unigram, package_version="0.1.99")
     tokenizer = Tokenizer.load(unigram)
-    assert tokenizer.library_version == "0.1.99"
+    assert tokenizer.package_version == "0.1.99"
     with pytest.raises(UserError, match=rf"0\.1\.99, but {sentencepiece.__version__} is installed"):
-        tokenizer.require_library()
+        tokenizer.require_package()

@@ -1,0 +1,57 @@
+"""The tokenizer that a path names, whatever kind of folder it is."""
+
+import re
+from pathlib import Path
+
+from jp_llm.tokenizer.adopt import EXPORTED_FOLDER, adopt, describe
+from jp_llm.tokenizer.manifest import MANIFEST_FILE, TokenizerManifest
+from jp_llm.tokenizer.tokenizer import Tokenizer
+
+_INSIDE = "tokenizer"
+"""Subfolder of datasets and checkpoints that holds their tokenizer."""
+_STEP = re.compile(r"step_\d{8,}")
+
+
+def folder_of(path: Path) -> Path | None:
+    """The tokenizer folder of ours that `path` names, or None.
+
+    `path` is such a folder, a dataset, a checkpoint, a run folder (then of its newest checkpoint) or a Hugging Face
+    folder of launch/export_hf.py.
+    """
+    steps = [step for step in path.glob("checkpoints/step_*") if _STEP.fullmatch(step.name)]
+    newest_first = sorted(steps, key=lambda step: int(step.name.removeprefix("step_")), reverse=True)
+    places = [path, path / _INSIDE, path / EXPORTED_FOLDER, *(step / _INSIDE for step in newest_first)]
+    return next((place for place in places if (place / MANIFEST_FILE).is_file()), None)
+
+
+def manifest_of(path: Path) -> TokenizerManifest:
+    """The manifest of the tokenizer that `path` names; that of a Hugging Face folder is made up. Writes nothing.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    folder = folder_of(path)
+    return describe(path) if folder is None else TokenizerManifest.load(folder)
+
+
+def check(path: Path) -> None:
+    """Whether shards can be made with the tokenizer that `path` names.
+
+    Raises:
+        UserError: there is none, it is damaged, or another version of its package is installed.
+    """
+    folder = folder_of(path)
+    if folder is None:
+        describe(path)
+    else:
+        Tokenizer.load(folder).require_package()
+
+
+def take(path: Path, target: Path) -> Tokenizer:
+    """Make `target` a tokenizer folder with the tokenizer that `path` names: copied, or adopted.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    folder = folder_of(path)
+    return adopt(path, target) if folder is None else Tokenizer.load(folder).copy_to(target)
