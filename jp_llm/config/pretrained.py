@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from jp_llm.arch.huggingface import UnsupportedModel, model_fields
 from jp_llm.config.model import ModelConfig
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 
@@ -64,9 +65,8 @@ def pretrained_fields(path: Path) -> dict[str, Any]:
         UserError: nothing of the kind is there, or it is a model that jp-llm does not have (exit code 2); or its files
             are damaged (exit code 3).
     """
+    fields: Any
     if (path / CONFIG_FILE).is_file():
-        from jp_llm.arch.huggingface import UnsupportedModel, model_fields
-
         values = _read(path / CONFIG_FILE)
         try:
             fields = model_fields(values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from jp_llm.arch.parameters import parameter_shapes
 from jp_llm.checkpoint.format import WEIGHT
 from jp_llm.engine.engine import Engine
 from jp_llm.guard.interventions import Interventions
+from jp_llm.huggingface.open import Weights, open_weights
+from jp_llm.huggingface.origin import origin_of
+from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.parallel.slices import Piece
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.run_folder import RunFolder
@@ -37,8 +41,6 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
             f"init_from: {origin.path} holds other weights than those that this run began with "
             f"({before.get('source')}), to which it has to go back; put them there again, or choose another run_dir"
         )
-    from jp_llm.huggingface.open import open_weights
-
     weights = open_weights(origin.path)
     wanted = parameter_shapes(config.model)
     if wrong := sorted(set(wanted) ^ set(weights.names)):
@@ -48,6 +50,7 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
         return weights.read_piece(piece, kind) if kind == WEIGHT else torch.zeros(piece.size)
 
     engine.restore(read, applied_updates=0)
+    saver.origin = saver.from_main(lambda: _described(weights, hashes))
     saver.events.write(
         "init",
         init_from=config.init_from,
@@ -55,6 +58,16 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
         kind="checkpoint" if origin.is_checkpoint else "huggingface",
         sha256=hashes,
     )
+
+
+def _described(weights: Weights, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What every checkpoint of the run, and its model card, says of the weights it began with: of an imported model
+    what was known of it, of one of our runs its name."""
+    if isinstance(weights, HuggingFaceReader):
+        return origin_of(weights)
+    inside_run = weights.folder.parent.name == "checkpoints"
+    name = (weights.folder.absolute().parents[1] if inside_run else weights.folder.absolute()).name
+    return weights.manifest.origin or {"name": name, "license": None, "files_sha256": dict(hashes)}
 
 
 def _whole(saver: Saver, origin: Origin) -> dict[str, str]:

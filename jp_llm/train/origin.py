@@ -1,6 +1,6 @@
 """What a run begins with that does not begin with random weights: where it lies, its hashes, its tokenizer.
 
-Loads no torch, except to convert the tokenizer of a model that comes without a `tokenizer.json`.
+Loads no torch, except for the tokenizer of a Hugging Face folder.
 """
 
 import tempfile
@@ -84,6 +84,7 @@ class Origin:
         """
         if self.is_checkpoint:
             return read_manifest(self.path).tokenizer_fingerprint
+        # Imported late: it loads torch.
         from jp_llm.huggingface.open import tokenizer_of
 
         with tempfile.TemporaryDirectory() as work:

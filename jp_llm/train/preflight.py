@@ -106,7 +106,7 @@ def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight |
         found += _vocabulary_problems(config, manifest, tokenizer)
     damage = manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
     found += damage
-    if tokenizer is not None and config.init_from:
+    if tokenizer is not None and config.init_from and world.is_main:
         found += pretrained_problems(config, tokenizer)
     train = None if damage else _collect(found, lambda: _dataset(config, manifest, "train"))
     if train is None or tokenizer is None:

@@ -53,6 +53,8 @@ class Saver:
         """Every process makes its own at the same time."""
         self.preflight = preflight
         self.data_fingerprint = preflight.train_data.fingerprint
+        self.origin: dict[str, Any] = {}
+        """What the run began with, as its checkpoints say; empty where the first weights were random."""
         self.events = Events(preflight.run_dir, preflight.world)
         self.store = CheckpointStore(preflight.run_dir)
         # The thread must not meet the collectives of training, and what it sends is in host memory.
@@ -132,6 +134,7 @@ class Saver:
         return Contents(
             state=state.as_dict(),
             guard=guard or {},
+            origin=self.origin,
             seed=config.seed,
             layout={
                 "world_size": world.size,
@@ -229,6 +232,7 @@ class Saver:
         if reader is None:
             return None
         state = TrainState(**reader.manifest.state)
+        self.origin = reader.manifest.origin
         engine.restore(reader.read_piece, state.applied_updates)
         return state, reader.manifest.guard
 

@@ -125,6 +125,9 @@ def test_it_warms_up_again_and_says_what_it_began_with(tuned: Path, pretrained: 
     source = CheckpointStore(pretrained).path(LAST)
     assert (event["kind"], event["source"], event["init_from"]) == ("checkpoint", str(source), str(pretrained))
     assert list(event["sha256"]) == ["manifest.json"]
+    # The model card of what is exported names it.
+    origin = CheckpointReader(CheckpointStore(tuned).path(LAST)).manifest.origin
+    assert origin == {"name": pretrained.name, "license": None, "files_sha256": event["sha256"]}
     # Its loss goes on where that of the model stood.
     assert losses(tuned)[0] < losses(pretrained)[1]
 
@@ -161,6 +164,8 @@ def test_an_exported_folder_gives_what_its_checkpoint_gives_bit_for_bit(
     [event] = events(tmp_path / "run", "init")
     assert event["kind"] == "huggingface"
     assert sorted(event["sha256"]) == ["config.json", "model.safetensors"]
+    origin = CheckpointReader(CheckpointStore(tmp_path / "run").path(LAST)).manifest.origin
+    assert (origin["name"], origin["class"]) == ("exported", "LlamaForCausalLM")
 
 
 @pytest.mark.distributed
@@ -179,6 +184,7 @@ def test_a_repeated_command_needs_the_beginning_no_more(
     for key, found in state(there).items():
         assert torch.equal(found, expected[key]), key
     assert len(events(there, "init")) == 1
+    assert CheckpointReader(CheckpointStore(there).path(LAST)).manifest.origin["name"] == pretrained.name
 
 
 @pytest.mark.distributed
