@@ -29,9 +29,9 @@ class RunConfig(Section):
 
     run_dir: str = "runs/default"
     """Folder of this run; running the same command again continues from its last checkpoint."""
-    init_from: str = ""
-    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder instead of random ones; the
-    model section is taken from it. Where run_dir holds a checkpoint, that one is continued and this is not read."""
+    init_from: str | None = None
+    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder; null begins with random ones.
+    The model section is taken from it. Where run_dir holds a checkpoint, that one is continued and this is not read."""
     seed: int = 1234
     """Decides initial weights, data order and sampling."""
     dry_run: bool = False
@@ -51,10 +51,7 @@ class RunConfig(Section):
     @classmethod
     def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """With `init_from` the model section is that of the run's own checkpoint, or else of the model it names."""
-        source, run_dir = values.get("init_from", ""), values.get("run_dir", cls.model_fields["run_dir"].default)
-        if source is None:
-            example = "init_from=models/first (a Hugging Face folder, a run folder or a step_N folder)"
-            return {**values, "init_from": ""}, [f"init_from: name the model to begin with, e.g. {example}"]
+        source, run_dir = values.get("init_from"), values.get("run_dir", cls.model_fields["run_dir"].default)
         if not source or not isinstance(source, str) or not isinstance(run_dir, str):
             return values, []
         # A notebook that comes back repeats its command, and what it began with may be gone or mounted elsewhere.
@@ -159,6 +156,11 @@ class RunConfig(Section):
 
     def problems(self) -> list[str]:
         found = []
+        if self.init_from == "":
+            found.append(
+                "init_from: name the model to begin with, e.g. init_from=models/first (a Hugging Face folder, a run "
+                "folder or a step_N folder)"
+            )
         if self.seq_length > self.model.max_position_embeddings:
             found.append(
                 f"train.seq_length: {self.seq_length} is longer than "

@@ -175,7 +175,7 @@ def _resolved_config(folder: RunFolder) -> RunConfig:
         if not isinstance(tree, dict):
             raise UserError("is not a configuration")
         # The model section is whole, and what the run began with may be gone.
-        return build(RunConfig, tree | {"init_from": ""})
+        return build(RunConfig, tree | {"init_from": None})
     except (UserError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = error.problems[0] if isinstance(error, UserError) else type(error).__name__
         raise UserError(

@@ -33,7 +33,8 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
         engine.initialize()
         return
     # One process looks for it, so that all of them find the same checkpoint of a run that is still going on.
-    origin = saver.from_main(lambda: Origin.find(Path(config.init_from)))
+    source = Path(config.init_from)
+    origin = saver.from_main(lambda: Origin.find(source))
     hashes = _whole(saver, origin)
     before = saver.from_main(lambda: begun_with(RunFolder(saver.preflight.run_dir)))
     if interventions and before is not None and before.get("sha256") != hashes:

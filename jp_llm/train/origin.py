@@ -101,6 +101,7 @@ def pretrained_problems(config: RunConfig, tokenizer: Tokenizer) -> list[str]:
     Args:
         tokenizer: of the dataset.
     """
+    assert config.init_from
     path, has_checkpoint = Path(config.init_from).expanduser(), bool(_steps(config))
     try:
         if has_checkpoint:

@@ -96,8 +96,9 @@ def test_sizes_of_a_group_are_refused_with_the_remedy(tmp_path: Path) -> None:
         build(RunConfig, *composed("train", [f"init_from={tmp_path / 'run'}", "data.path=d", "run_dir=nowhere"]))
 
 
-def test_without_a_model_to_begin_with_nothing_is_trained() -> None:
-    code, text = refused()
+@pytest.mark.parametrize("more", [(), ("init_from=",)])
+def test_without_a_model_to_begin_with_nothing_is_trained(more: tuple[str, ...]) -> None:
+    code, text = refused(*more)
     assert code == ExitCode.CONFIG_REFUSED
     assert "init_from: name the model to begin with" in text
 
