@@ -22,7 +22,7 @@ from _report import report
 
 from jp_llm.data.blend import BLOCK_SAMPLES, Blend, WeightedSources, WholeDataset, apportion
 from jp_llm.data.dataset import TokenDataset
-from jp_llm.data.stream import num_windows
+from jp_llm.data.windows import num_windows
 from jp_llm.shards.manifest import DatasetManifest, ShardManifest, TokenizerRecord
 
 SHARD_TOKENS = 500_000_000

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from jp_llm.config.checkpoint import CheckpointConfig
 from jp_llm.config.cluster import ClusterConfig
@@ -58,6 +60,13 @@ class RunConfig(Section):
         own = newest_checkpoint(Path(run_dir))
         model, problems = completed_model(values.get("model", {}), own or Path(source).expanduser())
         return {**values, "model": model}, problems
+
+    @model_validator(mode="after")
+    def _mask_whole_documents(self) -> Self:
+        if self.data.documents == "whole" and not self.model.document_mask:
+            # Past the lock of a frozen section: nobody has it yet.
+            object.__setattr__(self, "model", self.model.model_copy(update={"document_mask": True}))
+        return self
 
     @property
     def seq_length(self) -> int:

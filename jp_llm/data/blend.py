@@ -27,7 +27,7 @@ class Blend(Protocol):
         """[n] global sample indices -> ([n] number of the source, [n] window in the source)."""
         ...
 
-    def epochs(self, num_samples: int) -> list[float]:
+    def epochs(self, num_samples: float) -> list[float]:
         """Passes over each source in the first `num_samples` samples, on average."""
         ...
 
@@ -47,7 +47,7 @@ class WholeDataset:
         sources = np.searchsorted(self._starts, windows, side="right") - 1
         return sources, windows - self._starts[sources]
 
-    def epochs(self, num_samples: int) -> list[float]:
+    def epochs(self, num_samples: float) -> list[float]:
         """See `Blend`."""
         return [num_samples / self._total] * (len(self._starts) - 1)
 
@@ -85,7 +85,7 @@ class WeightedSources:
             windows[chosen] = self._orders[source](positions[chosen], epochs[chosen])
         return sources, windows
 
-    def epochs(self, num_samples: int) -> list[float]:
+    def epochs(self, num_samples: float) -> list[float]:
         """See `Blend`."""
         return [float(epochs) for epochs in num_samples * self._counts / self._starts[-1] / self._sizes]
 

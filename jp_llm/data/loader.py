@@ -12,7 +12,8 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from jp_llm.data.dataset import TokenDataset
+from jp_llm.config.data import IGNORED
+from jp_llm.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,25 @@ class Microbatch:
 
     tokens_BT: Tensor
     targets_BT: Tensor
-    """The token after each token."""
+    """The token after each token, or IGNORED where nothing is to be predicted."""
     document_ids_BT: Tensor | None
-    """Which document of its sequence each token belongs to, from 0; None without document mask."""
+    """Which document of its sequence each token belongs to, from 0 (padding: -1); None without document mask."""
 
     @classmethod
-    def of(cls, rows: Tensor, bos_id: int | None) -> "Microbatch":
-        """From samples [B, T + 1], which are copied; with a `bos_id`, documents are told apart by it."""
+    def of(cls, rows: Tensor, bos_id: int | None, documents: Tensor | None = None) -> "Microbatch":
+        """From samples [B, T + 1], which are copied.
+
+        Args:
+            bos_id: what documents are told apart by, across which tokens are predicted.
+            documents: [B, T + 1] of `Dataset.documents`: nothing is predicted across them, and no padding.
+        """
         tokens_BT, targets_BT = (
             part.clone(memory_format=torch.contiguous_format) for part in (rows[:, :-1], rows[:, 1:])
         )
+        if documents is not None:
+            before_BT, after_BT = documents[:, :-1], documents[:, 1:]
+            targets_BT.masked_fill_((before_BT != after_BT) | (after_BT < 0), IGNORED)
+            return cls(tokens_BT, targets_BT, before_BT.contiguous())
         if bos_id is None:
             return cls(tokens_BT, targets_BT, None)
         starts_BT = (tokens_BT == bos_id).cumsum(dim=1)
@@ -46,6 +56,8 @@ class Batch:
     """Global indices of the samples of this rank, in the order of the rows of the micro-batches."""
     first_sample: int
     """Global index of the first sample of the whole step."""
+    predicted_tokens: int | None = None
+    """Targets of the whole step, of all ranks, that are not ignored; None if none is ignored."""
 
 
 class Loader(Iterator[Batch]):
@@ -64,13 +76,14 @@ class Loader(Iterator[Batch]):
         data_parallel_size: number of ranks.
         consumed_samples: samples of all earlier steps.
         prefetch_steps: steps that are read ahead; 0 reads on demand, without a thread.
-        document_mask: give document ids. A document starts at `<s>`.
+        document_mask: give document ids. A document starts at `<s>`, unless the dataset keeps documents whole and knows
+            them.
         left_out: samples that are never handed out: a batch that would hold one of them begins behind them.
     """
 
     def __init__(
         self,
-        dataset: TokenDataset,
+        dataset: Dataset,
         *,
         global_batch_size: int,
         micro_batch_size: int,
@@ -142,6 +155,13 @@ class Loader(Iterator[Batch]):
         start = first_sample + self._rank * self._rank_samples
         sample_ids = range(start, start + self._rank_samples)
         rows = torch.from_numpy(self._dataset.samples(sample_ids))
-        size = self._micro_batch_size
-        microbatches = tuple(Microbatch.of(rows[row : row + size], self._bos_id) for row in range(0, len(rows), size))
-        return Batch(microbatches, sample_ids, first_sample)
+        numbers = self._dataset.documents(sample_ids)
+        documents = None if numbers is None else torch.from_numpy(numbers)
+        parts = [slice(row, row + self._micro_batch_size) for row in range(0, len(rows), self._micro_batch_size)]
+        microbatches = tuple(
+            Microbatch.of(rows[part], self._bos_id, None if documents is None else documents[part]) for part in parts
+        )
+        # Every rank computes the same, so that nobody has to be asked.
+        whole_step = range(first_sample, first_sample + self._global_batch_size)
+        predicted = None if documents is None else self._dataset.predicted(whole_step)
+        return Batch(microbatches, sample_ids, first_sample, predicted)

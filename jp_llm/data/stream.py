@@ -1,6 +1,6 @@
-"""The shards of one source and split, read as one stream of tokens cut into windows."""
+"""The shards of one source and split, read as one stream of tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,14 +15,8 @@ from jp_llm.shards.reader import ShardReader
 MAX_OPEN_SHARDS = 256
 """Files that are mapped at the same time, per process; the usual limit of open files is 1,024."""
 
-
-def num_windows(tokens: int, seq_length: int) -> int:
-    """Windows in a stream: window k holds the tokens from k * seq_length to (k + 1) * seq_length, both included.
-
-    Neighbours share one token, so every token but the first is predicted once. What is left at the end is shorter than
-    a window and is not used.
-    """
-    return max(0, (tokens - 1) // seq_length)
+Stretch = tuple[int, int]
+"""First token and number of tokens."""
 
 
 class ShardPool:
@@ -43,37 +37,29 @@ class TokenStream:
     Args:
         pool: where the shards are opened.
         shards: in the order of the stream.
-        seq_length: tokens that a window predicts.
         vocab_size: ids from this on are refused.
     """
 
-    def __init__(self, pool: ShardPool, shards: Sequence[ShardManifest], seq_length: int, vocab_size: int) -> None:
+    def __init__(self, pool: ShardPool, shards: Sequence[ShardManifest], vocab_size: int) -> None:
         self._pool = pool
         self._shards = shards
-        self._seq_length = seq_length
         self._vocab_size = vocab_size
         self._starts = np.cumsum([0, *(shard.tokens for shard in shards)], dtype=np.int64)
         self.num_tokens = int(self._starts[-1])
-        self.num_windows = num_windows(self.num_tokens, seq_length)
 
-    def read(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Windows [n] -> their ids [n, seq_length + 1].
+    def document_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each document, from the `.idx` files: [documents].
 
         Raises:
-            UserError: a shard is absent or has another size, or an id is not in the vocabulary.
+            UserError: one is absent or not what its manifest says.
         """
-        rows = np.empty((len(windows), self._seq_length + 1), np.int64)
-        starts = windows * self._seq_length
-        shards = np.searchsorted(self._starts, starts, side="right") - 1
-        for row, start, shard in zip(rows, starts.tolist(), shards.tolist(), strict=True):
-            self._fill(row, start, shard)
-        if rows.max(initial=0) >= self._vocab_size or rows.min(initial=0) < 0:
-            row, column = np.argwhere((rows >= self._vocab_size) | (rows < 0))[0]
-            self._refuse(int(rows[row, column]), int(starts[row] + column))
-        return rows
+        # Readers of their own, so that no index stays open.
+        found = [ShardReader(self._pool.folder / shard.name, shard).document_lengths() for shard in self._shards]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
-    def _fill(self, row: NDArray[np.int64], start: int, shard: int) -> None:
-        """Copy the tokens from `start` on, the first of which lies in `shard`."""
+    def fill(self, row: NDArray[np.int64], start: int) -> None:
+        """Copy as many tokens from `start` on as `row` holds; `check` them before they are used."""
+        shard = int(np.searchsorted(self._starts, start, side="right")) - 1
         filled = 0
         while filled < len(row):
             manifest = self._shards[shard]
@@ -82,6 +68,22 @@ class TokenStream:
             row[filled : filled + len(ids)] = ids
             filled += len(ids)
             shard += 1
+
+    def check(self, rows: NDArray[np.int64], stretches: Iterable[Stretch]) -> None:
+        """
+        Args:
+            rows: ids of any shape that came from `stretches`.
+
+        Raises:
+            UserError: one of them is not in the vocabulary; names its place.
+        """
+        if rows.max(initial=0) < self._vocab_size and rows.min(initial=0) >= 0:
+            return
+        for start, size in stretches:
+            ids = np.empty(size, np.int64)
+            self.fill(ids, start)
+            for column in np.flatnonzero((ids >= self._vocab_size) | (ids < 0)).tolist():
+                self._refuse(int(ids[column]), start + column)
 
     def _refuse(self, token: int, position: int) -> None:
         shard = int(np.searchsorted(self._starts, position, side="right")) - 1

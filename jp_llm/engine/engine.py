@@ -44,6 +44,8 @@ class StepResult:
     grad_norm: float
     """Before clipping; NaN if it was not finite."""
     applied: bool
+    predicted_tokens: int
+    """Of the global batch."""
     refused: str | None = None
     """Why it was not applied, in words."""
     votes: tuple[float, ...] = ()
@@ -163,7 +165,9 @@ class Engine:
         """
         micro_batches = batch.microbatches
         data_parallel_size = self.grid.layout.data
-        num_tokens = sum(micro_batch.targets_BT.numel() for micro_batch in micro_batches) * data_parallel_size
+        num_tokens = batch.predicted_tokens
+        if num_tokens is None:
+            num_tokens = sum(micro_batch.targets_BT.numel() for micro_batch in micro_batches) * data_parallel_size
         sums = torch.zeros(2, dtype=torch.float64, device=self.zero.device)
         under_way: dict[tuple[int, int], _UnderWay] = {}
 
@@ -213,6 +217,7 @@ class Engine:
             z_loss=z_loss_sum / num_tokens,
             grad_norm=grad_norm,
             applied=applied,
+            predicted_tokens=num_tokens,
             refused=refused if applied or refused else "the gradient norm is not finite",
             votes=tuple(all_votes),
         )

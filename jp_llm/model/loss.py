@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from jp_llm.config.data import IGNORED
 from jp_llm.model.cross_entropy import divided_cross_entropy, whole_cross_entropy
 from jp_llm.parallel.collectives import gather_last
 from jp_llm.parallel.tensor import TensorAxis
-
-IGNORED = -100
-"""Targets with this value are not counted."""
 
 
 def summed_loss(

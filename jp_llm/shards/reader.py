@@ -52,6 +52,11 @@ class ShardReader:
         start = int(pointers[index]) // self._dtype.itemsize
         return self.tokens(start, start + int(sizes[index]))
 
+    def document_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each document, [documents]: a copy."""
+        sizes, _ = self._index
+        return sizes.astype(np.int64)
+
     def tokens(self, start: int, stop: int) -> Ids:
         """Ids from `start` up to `stop`, across document borders: a read-only view of the file, [stop - start]."""
         if not 0 <= start <= stop <= self.num_tokens:

@@ -63,12 +63,12 @@ def fit(run: Run) -> ExitCode:
 
         state.step += 1
         state.consumed_samples = run.loader.consumed_samples
-        state.consumed_tokens += config.global_batch_size * run.config.seq_length
+        state.consumed_tokens += result.predicted_tokens
         state.applied_updates += result.applied
         state.skipped_updates += not result.applied
         last = state.step == config.num_steps
 
-        run.throughput.add(config.global_batch_size * run.config.seq_length)
+        run.throughput.add(result.predicted_tokens)
         run.stragglers.end(state.step)
         decision = _judge(run, result, batch.first_sample, rate)
         if decision.action == "rewind":
@@ -172,7 +172,6 @@ def _skip_event(run: Run, result: StepResult, samples: range) -> dict[str, Any]:
 
 def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
     speed = run.throughput.take()
-    left = (run.config.train.num_steps - run.state.step) * run.config.train.global_batch_size * run.config.seq_length
     return {
         "kind": "train",
         "step": run.state.step,
@@ -185,5 +184,5 @@ def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
         **({} if result.applied else {"reason": result.refused}),
         "tokens_per_second": speed.tokens_per_second,
         "mfu": speed.mfu,
-        "seconds_left": left / speed.tokens_per_second,
+        "seconds_left": (run.config.train.num_steps - run.state.step) * speed.seconds_per_step,
     }

@@ -9,7 +9,8 @@ from typing import TypeVar
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
-from jp_llm.data.dataset import TokenDataset
+from jp_llm.data.dataset import Dataset
+from jp_llm.data.open import open_data
 from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.shards.manifest import DatasetManifest
@@ -25,8 +26,8 @@ class Preflight:
 
     config: RunConfig
     """With the vocabulary size of the tokenizer filled in."""
-    train_data: TokenDataset
-    validation_data: TokenDataset | None
+    train_data: Dataset
+    validation_data: Dataset | None
     """None if no source has held-out text of a whole sample."""
     tokenizer: Tokenizer
     world: World
@@ -104,32 +105,22 @@ def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight |
     tokenizer = _collect(found, lambda: Tokenizer.load(folder / manifest.tokenizer.folder))
     if tokenizer is not None:
         found += _vocabulary_problems(config, manifest, tokenizer)
-    damage = manifest.check_files(folder, hashes=config.data.verify_hashes and world.is_main)
-    found += damage
     if tokenizer is not None and config.init_from and world.is_main:
         found += pretrained_problems(config, tokenizer)
-    train = None if damage else _collect(found, lambda: _dataset(config, manifest, "train"))
-    if train is None or tokenizer is None:
+    hashes = config.data.verify_hashes and world.is_main
+    data = _collect(
+        found,
+        lambda: open_data(config.data, manifest, seq_length=config.seq_length, seed=config.seed, hashes=hashes),
+    )
+    if data is None or tokenizer is None:
         return None
-    long_enough = any(manifest.tokens("validation", source) > config.seq_length for source in manifest.sources)
     model = config.model.model_copy(update={"vocab_size": config.model.vocab_size or tokenizer.vocab_size})
     return Preflight(
         config=config.model_copy(update={"model": model}),
-        train_data=train,
-        validation_data=_dataset(config, manifest, "validation") if long_enough else None,
+        train_data=data[0],
+        validation_data=data[1],
         tokenizer=tokenizer,
         world=world,
-    )
-
-
-def _dataset(config: RunConfig, manifest: DatasetManifest, split: str) -> TokenDataset:
-    return TokenDataset(
-        Path(config.data.path),
-        manifest,
-        split=split,
-        seq_length=config.seq_length,
-        seed=config.seed,
-        weights=config.data.weights if split == "train" else None,
     )
 
 

@@ -356,7 +356,10 @@ class Saver:
                 f"{self.preflight.tokenizer.fingerprint[:12]}"
             )
         if manifest.data_fingerprint != self.data_fingerprint:
-            problems.append(f"{folder} was trained on other data, data.weights, seed or train.seq_length")
+            problems.append(
+                f"{folder} was trained on other data, data.weights, seed, data.documents, data.replay or "
+                "train.seq_length"
+            )
         if problems:
             raise UserError(*problems, "choose another run_dir for another run, or go back to the old configuration")
         if self.preflight.world.is_main:

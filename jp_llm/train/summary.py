@@ -17,12 +17,11 @@ def summary(preflight: Preflight) -> str:
     config, data = preflight.config, preflight.train_data
     epochs = data.epochs(config.train.global_batch_size * config.train.num_steps)
     left_out = [source for source in data.sources if source not in preflight.evaluated_sources]
-    described = f"{config.data.path}: {data.num_windows * config.seq_length:,} tokens; epochs " + ", ".join(
-        f"{source} {count:.2f}" for source, count in epochs.items()
-    )
+    described = f"{data.describe()}; epochs " + ", ".join(f"{source} {count:.2f}" for source, count in epochs.items())
     rows = summary_rows(config, preflight.world, described)
     if left_out:
-        missing = f"not evaluated, for want of {config.seq_length + 1} held-out tokens: {', '.join(left_out)}"
+        needed = "held-out text" if config.data.documents == "whole" else f"{config.seq_length + 1} held-out tokens"
+        missing = f"not evaluated, for want of {needed}: {', '.join(left_out)}"
         rows.append(("note", missing))
     return format_rows(rows)
 

@@ -25,15 +25,18 @@ def write_shard(folder: Path, name: str, tokens: int, first: int, dtype: str) ->
 
 @pytest.fixture(scope="session")
 def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetFactory:
-    """Writes a dataset from {source: {split: [tokens of each shard]}}; ids count on from 100, 1100, ... per source."""
+    """Writes a dataset from {source: {split: [tokens of each shard]}}; ids count on from `first`, first + 1000, ... per
+    source."""
 
-    def make(sizes: Texts, vocab_size: int = 60_000, dtype: str = "uint16") -> tuple[Path, DatasetManifest]:
+    def make(
+        sizes: Texts, vocab_size: int = 60_000, dtype: str = "uint16", first: int = 100
+    ) -> tuple[Path, DatasetManifest]:
         folder = tmp_path_factory.mktemp("dataset")
         sources: dict[str, dict[str, tuple[ShardManifest, ...]]] = {}
         for number, (source, splits) in enumerate(sizes.items()):
             sources[source] = {}
             for split, shards in splits.items():
-                starts = 100 + 1000 * number + np.cumsum([0, *shards])
+                starts = first + 1000 * number + np.cumsum([0, *shards])
                 sources[source][split] = tuple(
                     write_shard(folder, f"shards/{source}/{split}-{index:05d}", tokens, int(starts[index]), dtype)
                     for index, tokens in enumerate(shards)

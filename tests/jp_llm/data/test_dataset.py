@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import jp_llm.data.stream as stream_module
 from jp_llm.data.dataset import TokenDataset
-from jp_llm.data.stream import num_windows
+from jp_llm.data.windows import num_windows
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.shards.reader import ShardReader
@@ -59,7 +59,7 @@ def test_windows_share_one_token_and_the_short_rest_is_dropped(make_dataset: Mak
     dataset = open_dataset(
         *make_dataset({"web": {"train": [60], "validation": [30]}}), split="validation", seq_length=10
     )
-    rows = dataset.evaluation_samples("web", 100)
+    rows, _ = dataset.evaluation_samples("web", 100)
     assert rows.tolist() == [
         [1, *range(101, 110), 1],
         [1, *range(111, 120), 1],
@@ -71,11 +71,11 @@ def test_evaluation_samples_are_the_first_in_plain_order(make_dataset: Make) -> 
     folder, manifest = make_dataset({"web": {"train": [50], "validation": [64, 64]}, "b": {"train": [50]}})
     dataset = open_dataset(folder, manifest, split="validation")
     assert dataset.sources == ("web",)
-    rows = dataset.evaluation_samples("web", 5)
+    rows, _ = dataset.evaluation_samples("web", 5)
     assert rows.shape == (5, 9)
     assert (rows[1:, 0] == rows[:-1, -1]).all()
     assert rows[:, 1:].ravel()[:12].tolist() == [*range(101, 110), 1, 111, 112]
-    assert len(dataset.evaluation_samples("web", 1000)) == dataset.num_windows == 15
+    assert len(dataset.evaluation_samples("web", 1000)[0]) == dataset.num_windows == 15
     # What turns loss per token into bits per character.
     assert manifest.tokens("validation", "web") / manifest.characters("validation", "web") == 0.5
 

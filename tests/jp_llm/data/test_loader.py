@@ -162,6 +162,9 @@ class Breaking:
         self._dataset = dataset
         self._bad = bad
 
+    def documents(self, indices: range) -> None:
+        """Cut."""
+
     def samples(self, indices: range) -> np.ndarray[Any, np.dtype[np.int64]]:
         if self._bad in indices:
             raise UserError("the disk is gone")
