@@ -20,8 +20,10 @@ def build(schema: type[Schema], values: dict[str, Any], problems: Sequence[str] 
 
     Raises:
         UserError: exit code 2, one line per problem. What is refused is set aside, to go on looking for other problems.
+            Exit code 3 if a file that completes the values is damaged.
     """
-    found = list(problems)
+    values, missing = schema.completed(values)
+    found = [*problems, *missing]
     config = None
     while config is None:
         try:

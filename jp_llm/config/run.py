@@ -1,7 +1,8 @@
 """The whole training configuration, and the checks between its sections."""
 
 from collections.abc import Iterator
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -13,6 +14,7 @@ from jp_llm.config.layout import Layout, layouts
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
+from jp_llm.config.pretrained import completed_model, newest_checkpoint
 from jp_llm.config.section import Section
 from jp_llm.config.slurm import SlurmConfig
 from jp_llm.config.supervise import SuperviseConfig
@@ -29,9 +31,9 @@ class RunConfig(Section):
 
     run_dir: str = "runs/default"
     """Folder of this run; running the same command again continues from its last checkpoint."""
-    init_from: str = ""
-    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder, instead of random ones; the
-    model section is taken from it."""
+    init_from: str | None = None
+    """Begin with the weights of a Hugging Face folder, a run folder or a step_N folder; null begins with random ones.
+    The model section is taken from it. Where run_dir holds a checkpoint, that one is continued and this is not read."""
     seed: int = 1234
     """Decides initial weights, data order and sampling."""
     dry_run: bool = False
@@ -47,6 +49,17 @@ class RunConfig(Section):
     supervise: SuperviseConfig = SuperviseConfig()
     slurm: SlurmConfig = SlurmConfig()
     cluster: ClusterConfig | None = None
+
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """With `init_from` the model section is that of the run's own checkpoint, or else of the model it names."""
+        source, run_dir = values.get("init_from"), values.get("run_dir", cls.model_fields["run_dir"].default)
+        if not source or not isinstance(source, str) or not isinstance(run_dir, str):
+            return values, []
+        # A notebook that comes back repeats its command, and what it began with may be gone or mounted elsewhere.
+        own = newest_checkpoint(Path(run_dir))
+        model, problems = completed_model(values.get("model", {}), own or Path(source).expanduser())
+        return {**values, "model": model}, problems
 
     @model_validator(mode="after")
     def _mask_whole_documents(self) -> Self:
@@ -152,6 +165,11 @@ class RunConfig(Section):
 
     def problems(self) -> list[str]:
         found = []
+        if self.init_from == "":
+            found.append(
+                "init_from: name the model to begin with, e.g. init_from=models/first (a Hugging Face folder, a run "
+                "folder or a step_N folder)"
+            )
         if self.seq_length > self.model.max_position_embeddings:
             found.append(
                 f"train.seq_length: {self.seq_length} is longer than "

@@ -10,6 +10,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
+    @classmethod
+    def completed(cls, values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """`values` with what follows from files that they name, and what is wrong with that; before they are judged.
+
+        Raises:
+            UserError: such a file is damaged.
+        """
+        return values, []
+
     def problems(self) -> list[str]:
         """What is wrong between the fields of this section; keys are relative to it. Nothing when all is well."""
         return []

@@ -86,12 +86,14 @@ class PackedWindows:
     def __init__(self, stream: TokenStream, seq_length: int, tokenizer: TokenizerRecord) -> None:
         self._stream = stream
         self._capacity = seq_length + 1
-        closed = tokenizer.bos_id == tokenizer.eos_id
-        self._padding = tokenizer.pad_id if 0 <= tokenizer.pad_id < tokenizer.vocab_size else tokenizer.eos_id
+        closed = tokenizer.eos_id in (None, tokenizer.start_id)
+        pad_id = tokenizer.pad_id
+        usable = pad_id is not None and 0 <= pad_id < tokenizer.vocab_size
+        self._padding = pad_id if usable else tokenizer.start_id
         lengths = stream.document_lengths()
         self._packing = pack(pieces_of(lengths, seq_length, closed=closed), self._capacity)
         self._ends = np.cumsum(lengths) if closed else None
-        self._closing = tokenizer.eos_id
+        self._closing = tokenizer.start_id
         self.num_windows = self._packing.num_windows
         self.num_predicted = int(self._packing.predicted.sum(dtype=np.int64))
 

@@ -174,7 +174,8 @@ def _resolved_config(folder: RunFolder) -> RunConfig:
         tree = yaml.safe_load(folder.resolved_config.read_text(encoding="utf-8"))
         if not isinstance(tree, dict):
             raise UserError("is not a configuration")
-        return build(RunConfig, tree)
+        # The model section is whole, and what the run began with may be gone.
+        return build(RunConfig, tree | {"init_from": None})
     except (UserError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = error.problems[0] if isinstance(error, UserError) else type(error).__name__
         raise UserError(

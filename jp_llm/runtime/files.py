@@ -1,5 +1,6 @@
 """Files that are complete or absent: hashes, fsync, write-then-rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -22,10 +23,14 @@ def sha256_of(path: Path) -> str:
 
 
 def fsync_directory(path: Path) -> None:
-    """Make a rename inside `path` durable."""
+    """Make a rename inside `path` durable, as far as the disk offers that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network disks know this of files only; when a name is safe is up to their server.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
     finally:
         os.close(descriptor)
 

@@ -79,7 +79,7 @@ def supervise(command: Command, config: RunConfig) -> ExitCode:
     if done_step(folder) >= config.train.num_steps:
         print(f"supervise: {folder.done} says that the run is complete; raise train.num_steps to go on")
         return ExitCode.DONE
-    with locked(folder.logs):
+    with locked(folder.logs, required=False):
         # Of a supervisor that was killed before the run obeyed.
         orders.take_back(folder)
         return Supervisor(command, config, folder).run()
@@ -296,7 +296,7 @@ class Supervisor:
         begun = time.monotonic()
         while not self._is_unwanted():
             try:
-                with locked(self.folder.path):
+                with locked(self.folder.path, required=False):
                     return ""
             except UserError as error:
                 # The main process holds it: one that a supervisor started is left over, one of a person is not ours.

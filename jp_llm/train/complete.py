@@ -16,7 +16,8 @@ def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> tuple[list[d
     if not prompts:
         return [], []
     found = complete(
-        engine.next_token_logits,
+        # A model that was trained elsewhere may have more rows than its tokenizer has tokens.
+        lambda tokens, positions: engine.next_token_logits(tokens, positions)[:, : tokenizer.vocab_size],
         prompts,
         num_tokens=config.train.sample_tokens,
         eos_id=-1 if tokenizer.eos_id is None else tokenizer.eos_id,  # -1 is never drawn

@@ -15,6 +15,7 @@ from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
+from jp_llm.train.origin import pretrained_problems
 
 Value = TypeVar("Value")
 
@@ -104,6 +105,8 @@ def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight |
     tokenizer = _collect(found, lambda: Tokenizer.load(folder / manifest.tokenizer.folder))
     if tokenizer is not None:
         found += _vocabulary_problems(config, manifest, tokenizer)
+    if tokenizer is not None and config.init_from and world.is_main:
+        found += pretrained_problems(config, tokenizer)
     hashes = config.data.verify_hashes and world.is_main
     data = _collect(
         found,
@@ -111,7 +114,7 @@ def _with_data(config: RunConfig, world: World, found: list[str]) -> Preflight |
     )
     if data is None or tokenizer is None:
         return None
-    model = config.model.model_copy(update={"vocab_size": tokenizer.vocab_size})
+    model = config.model.model_copy(update={"vocab_size": config.model.vocab_size or tokenizer.vocab_size})
     return Preflight(
         config=config.model_copy(update={"model": model}),
         train_data=data[0],
@@ -129,7 +132,8 @@ def _vocabulary_problems(config: RunConfig, manifest: DatasetManifest, tokenizer
             f"tokenizer folder holds {tokenizer.fingerprint[:12]}; put the right one back, or encode the documents "
             "again with launch/preprocess.py into a new folder"
         )
-    if config.model.vocab_size not in (None, tokenizer.vocab_size):
+    # A model that was trained elsewhere may have more rows than its tokenizer has tokens.
+    if config.model.vocab_size not in (None, tokenizer.vocab_size) and not config.init_from:
         found.append(
             f"model.vocab_size: {config.model.vocab_size}, but the tokenizer of {config.data.path} has "
             f"{tokenizer.vocab_size}; leave it null"

@@ -14,6 +14,7 @@ from jp_llm.guard.interventions import Intervention, Interventions
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.host import host_name
 from jp_llm.runtime.run_folder import RunFolder
+from jp_llm.train.begin import begin
 from jp_llm.train.run import Run
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
@@ -41,7 +42,7 @@ def stand(saver: Saver, engine: Engine, guard: Guard, *, known_good: int | None 
     """
     restored = saver.restore(engine, guard.interventions, known_good=known_good)
     if restored is None:
-        engine.initialize()
+        begin(saver, engine, guard.interventions)
         guard.restore({})
         return TrainState()
     state, remembered = restored

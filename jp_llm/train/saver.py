@@ -53,6 +53,8 @@ class Saver:
         """Every process makes its own at the same time."""
         self.preflight = preflight
         self.data_fingerprint = preflight.train_data.fingerprint
+        self.origin: dict[str, Any] = {}
+        """What the run began with, as its checkpoints say; empty where the first weights were random."""
         self.events = Events(preflight.run_dir, preflight.world)
         self.store = CheckpointStore(preflight.run_dir)
         # The thread must not meet the collectives of training, and what it sends is in host memory.
@@ -132,6 +134,7 @@ class Saver:
         return Contents(
             state=state.as_dict(),
             guard=guard or {},
+            origin=self.origin,
             seed=config.seed,
             layout={
                 "world_size": world.size,
@@ -185,6 +188,26 @@ class Saver:
             raise UserError(*problems)
         return value  # type: ignore[no-any-return]
 
+    def from_all(self, find: Callable[[], Value]) -> list[Value]:
+        """What `find` returns on each process, on every process; no save may be under way.
+
+        Raises:
+            UserError: it, or an OSError, was raised on one of them.
+        """
+        value: Value | None = None
+        problems: tuple[str, ...] = ()
+        try:
+            value = find()
+        except UserError as error:
+            problems = error.problems
+        except OSError as error:
+            problems = (str(error),)
+        everyone: list[Any] = [None] * self.preflight.world.size
+        torch.distributed.all_gather_object(everyone, (value, problems), group=self._group)
+        if failed := sorted({problem for _, found in everyone for problem in found}):
+            raise UserError(*failed)
+        return [each for each, _ in everyone]
+
     def restore(
         self, engine: Engine, interventions: Interventions, *, known_good: int | None = None
     ) -> tuple[TrainState, dict[str, Any]] | None:
@@ -209,6 +232,7 @@ class Saver:
         if reader is None:
             return None
         state = TrainState(**reader.manifest.state)
+        self.origin = reader.manifest.origin
         engine.restore(reader.read_piece, state.applied_updates)
         return state, reader.manifest.guard
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from jp_llm.config.run import RunConfig
+from jp_llm.runtime.disk import require_disk
 from jp_llm.runtime.env import World, world_from
 from jp_llm.runtime.errors import ExitCode, UserError, code_of, reason_of
 from jp_llm.runtime.files import read_json, write_json
@@ -77,12 +78,14 @@ def held(folder: RunFolder, world: World) -> Iterator[None]:
     """The run folder is this run's; the main process sees to that before it writes anything there.
 
     Raises:
-        UserError: another run is working in it; which may have ended when a supervisor tries again (exit code 1).
+        UserError: another run is working in it, which may have ended when a supervisor tries again (exit code 1); or
+            its disk cannot do what checkpoints need.
     """
     with ExitStack() as stack:
         if world.is_main:
-            patience = locked(folder.path, patience_seconds=PATIENCE_SECONDS, busy=ExitCode.UNEXPECTED)
-            stack.enter_context(patience)
+            patience, busy = PATIENCE_SECONDS, ExitCode.UNEXPECTED
+            stack.enter_context(locked(folder.path, patience_seconds=patience, busy=busy, required=False))
+            require_disk(folder.path)
         yield
 
 
@@ -99,7 +102,7 @@ def say_refused(config: RunConfig, error: UserError) -> None:
     Pulse(folder, world, config.watchdog).refuse(error)
     # A slip of the pen changes nothing about how the run stands, and nothing does about one that is complete.
     if world.is_main and error.code != ExitCode.CONFIG_REFUSED:
-        with suppress(OSError, UserError), locked(folder.path):
+        with suppress(OSError, UserError), locked(folder.path, required=False):
             before = _read(folder)
             if before.get("state") != "done":
                 _write(folder, "failed", error.code, before.get("step", 0), str(error)[:_MOST_CHARACTERS])

@@ -1,0 +1,138 @@
+"""The model section of a run that begins with the weights of another model. Loads no torch.
+
+It is read from what lies beside the weights: `config.json` of a Hugging Face folder, or `manifest.json` of one of our
+checkpoints.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jp_llm.arch.huggingface import UnsupportedModel, model_fields
+from jp_llm.config.model import ModelConfig
+from jp_llm.runtime.errors import ExitCode, UserError, config_error
+
+CONFIG_FILE = "config.json"
+"""What every Hugging Face model folder holds."""
+MANIFEST_FILE = "manifest.json"
+"""What every checkpoint of ours holds."""
+
+_FREE = {"size", "document_mask", "initializer_range"}
+"""Keys that say nothing about the weights."""
+_MEANING = {
+    "num_key_value_heads": "key_value_heads",
+    "intermediate_size": "mlp_size",
+    "tie_word_embeddings": "tied",
+    "partial_rotary_factor": "rotary_dim",
+}
+"""Keys whose null stands for a value, and the property that tells it."""
+
+
+def completed_model(given: Any, source: Path) -> tuple[Any, list[str]]:
+    """The model section of a run that begins with the model at `source`, and which keys of `given` contradict it.
+
+    Args:
+        given: the model section as far as a person wrote it; null stands for what the model has.
+
+    Raises:
+        UserError: the files of the model are damaged.
+    """
+    if not isinstance(given, dict):
+        return given, []
+    try:
+        fields = pretrained_fields(source)
+    except UserError as error:
+        if error.code != ExitCode.CONFIG_REFUSED:
+            raise
+        return given, list(error.problems)
+    wanted = {key: value for key, value in given.items() if value is not None}
+    wrong = [key for key, value in wanted.items() if _contradicts(key, value, fields)]
+    # What is no key of a model is judged with all other keys.
+    model = fields | {key: value for key, value in wanted.items() if key not in wrong}
+    problems = [
+        f"model.{key}: {wanted[key]!r}, but the model in {source} has {_meaning(key, fields)!r}; {_remedy(key)}"
+        for key in wrong
+    ]
+    return model, problems
+
+
+def pretrained_fields(path: Path) -> dict[str, Any]:
+    """Every field of the model section of a Hugging Face folder, a step_N folder or a run folder.
+
+    Raises:
+        UserError: nothing of the kind is there, or it is a model that jp-llm does not have (exit code 2); or its files
+            are damaged (exit code 3).
+    """
+    fields: Any
+    if (path / CONFIG_FILE).is_file():
+        values = _read(path / CONFIG_FILE)
+        try:
+            fields = model_fields(values)
+        except UnsupportedModel as error:
+            raise config_error([f"init_from: {path / CONFIG_FILE}: {problem}" for problem in error.problems]) from None
+    else:
+        folder = path if (path / MANIFEST_FILE).is_file() else newest_checkpoint(path)
+        if folder is None:
+            raise config_error([_nothing(path)])
+        values = _read(folder / MANIFEST_FILE)
+        config = values.get("config")
+        fields = config.get("model") if isinstance(config, dict) else None
+        if not isinstance(fields, dict):
+            raise UserError(f"{folder / MANIFEST_FILE}: not the manifest of a jp-llm checkpoint; name another folder")
+    try:
+        return ModelConfig.model_validate(fields).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: its model section is of another version ({where}: {first['msg']})") from None
+
+
+def newest_checkpoint(run_dir: Path) -> Path | None:
+    """The newest checkpoint of a run folder that has its manifest; None if there is none."""
+    # By number: a run of more than 99,999,999 steps has longer names.
+    found = [path.parent for path in run_dir.glob(f"checkpoints/step_*/{MANIFEST_FILE}")]
+    numbered = [(int(path.name.removeprefix("step_")), path) for path in found if path.name[5:].isdigit()]
+    return max(numbered)[1] if numbered else None
+
+
+def _contradicts(key: str, value: Any, fields: dict[str, Any]) -> bool:
+    if key in _FREE or key not in fields:
+        return False
+    try:
+        return bool(_meaning(key, fields | {key: value}) != _meaning(key, fields))
+    except (ValidationError, ArithmeticError):
+        return True
+
+
+def _meaning(key: str, fields: dict[str, Any]) -> Any:
+    """The value of a key after defaults."""
+    return getattr(ModelConfig.model_validate(fields), _MEANING[key]) if key in _MEANING else fields[key]
+
+
+def _remedy(key: str) -> str:
+    if key == "max_position_embeddings":
+        return "leave it out; train.seq_length makes the sequences shorter"
+    if key == "vocab_size":
+        return "leave it out"
+    return "leave it out (run=finetune leaves out model/size and model/arch, too)"
+
+
+def _nothing(path: Path) -> str:
+    kinds = "a Hugging Face folder (config.json), a step_N folder (manifest.json) or a run folder with checkpoints"
+    if not path.exists():
+        return f"init_from: {path}: no such folder; name {kinds}"
+    if (path / "adapter_config.json").is_file():
+        return f"init_from: {path}: holds a LoRA adapter only; merge it first (docs/finetuning.md) and name that folder"
+    return f"init_from: {path}: is not {kinds}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); copy the folder again") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: damaged (no JSON object); copy the folder again")
+    return values
