@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ CREDENTIALS = {
 """Arguments of `tweepy.Client` and the environment variables that they are read from."""
 
 TIMEOUT_SECONDS = 60.0
+
+_ABOUT_THE_ACCOUNT = ("permission", "permitted", "suspended", "locked", "client-not-enrolled")
+"""In what X says with 403 where it is not about the text."""
+_LIMITS = ("x-rate-limit", "x-user-limit-24hour", "x-app-limit-24hour")
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,8 @@ class XPoster:
 
         try:
             response = self._client.create_tweet(text=text)
-        except tweepy.TooManyRequests as error:
-            reset = getattr(error, "reset_time", None)
-            retry_at = None if reset is None else datetime.fromtimestamp(reset, UTC)
-            return Outcome("not_sent", problem=self._words(error), retry_at=retry_at)
-        except tweepy.Unauthorized as error:
-            return Outcome(
-                "not_sent", problem=f"X does not accept the credentials: {self._words(error)}", is_final=True
-            )
-        except (tweepy.BadRequest, tweepy.Forbidden, tweepy.NotFound) as error:
-            return Outcome("refused", problem=self._words(error))
+        except tweepy.HTTPException as error:
+            return self._answered(error)
         except (tweepy.TweepyException, requests.RequestException) as error:
             return Outcome("not_sent" if _was_not_sent(error) else "unknown", problem=self._words(error))
         try:
@@ -89,11 +86,32 @@ class XPoster:
         except (AttributeError, KeyError, TypeError):
             return Outcome("unknown", problem="X answered without the number of the post")
 
+    def _answered(self, error: Any) -> Outcome:
+        """What an answer other than success means."""
+        words, status = self._words(error), error.response.status_code
+        if status == 429:
+            return Outcome("not_sent", problem=words, retry_at=_end_of_limit(error.response.headers))
+        if status >= 500:
+            return Outcome("unknown", problem=words)
+        if status in (400, 403) and not any(mark in words.lower() for mark in _ABOUT_THE_ACCOUNT):
+            return Outcome("refused", problem=words)
+        return Outcome("not_sent", problem=words, is_final=True)
+
     def _words(self, error: Exception) -> str:
         words = f"{type(error).__name__}: {error}"
         for secret in self._secrets:
             words = words.replace(secret, "(secret)")
         return " ".join(words.split())
+
+
+def _end_of_limit(headers: Mapping[str, str]) -> datetime | None:
+    """When the last of the limits ends that are used up."""
+    ends = [
+        int(headers[f"{limit}-reset"])
+        for limit in _LIMITS
+        if headers.get(f"{limit}-remaining", "0") == "0" and headers.get(f"{limit}-reset", "").isdigit()
+    ]
+    return datetime.fromtimestamp(max(ends), UTC) if ends else None
 
 
 def _was_not_sent(error: Exception) -> bool:

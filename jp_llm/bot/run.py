@@ -10,7 +10,7 @@ from pathlib import Path
 from jp_llm.bot.checks import Checks
 from jp_llm.bot.clock import Clock, SystemClock
 from jp_llm.bot.config import BotConfig
-from jp_llm.bot.journal import REJECTED, Journal
+from jp_llm.bot.journal import JOURNAL, REJECTED, Journal
 from jp_llm.bot.length import weight
 from jp_llm.bot.poster import Outcome, Poster, XPoster
 from jp_llm.bot.schedule import end_of_quiet, next_post, shown
@@ -22,6 +22,8 @@ _SHOWN = 10
 """Posts that are shown without post=true where no number is given."""
 _MOST_REJECTED = 500
 """Texts of a model that are rejected in a row before the bot gives up."""
+_MOST_REFUSED = 3
+"""Texts that X refuses in a row before the bot gives up: then it is hardly about the texts."""
 _LONGEST_WAIT_MINUTES = 60.0
 """After the first failure a bot waits for one minute, then twice as long each time, up to this."""
 
@@ -54,7 +56,7 @@ class Bot:
         self._checks = Checks(config)
         self._journal = Journal(Path(config.state_dir).expanduser())
         self._texts: Iterator[str] = candidates(config)
-        self._failures = 0
+        self._failures = self._refused = 0
         self._shown: set[str] = set()
 
     def run(self) -> None:
@@ -74,7 +76,7 @@ class Bot:
                 print(f"quiet hours until {self._time(end)}; nothing was posted")
                 return
             if (text := self._next_text()) is None:
-                print(f"{self._config.texts}: no text is left; the bot ends")
+                print("asked to end" if self._is_asked_to_end() else f"{self._config.texts}: no text is left")
                 return
             due = next_post(
                 self._journal.last_post,
@@ -87,9 +89,9 @@ class Bot:
                 print(f"next post at {self._time(due)}", flush=True)
             outcome = self._post(text, due)
             if outcome is None:
-                print("asked to end; nothing is under way")
+                print("asked to end")
                 return
-            posted += outcome.answer == "posted"
+            posted += outcome.answer in ("posted", "unknown")
 
     def _settle(self) -> None:
         """Say once what a crash left unanswered; it counts as posted."""
@@ -113,6 +115,8 @@ class Bot:
     def _following(self) -> str | None:
         reasons: Counter[str] = Counter()
         for candidate in self._texts:
+            if self._is_asked_to_end():
+                return None
             text = self._checks.prepared(candidate)
             if text in self._shown or self._journal.is_spent(text):
                 continue
@@ -125,6 +129,9 @@ class Bot:
                 raise UserError(f"{reasons.total()} texts in a row were rejected ({often}); see {REJECTED}")
         return None
 
+    def _is_asked_to_end(self) -> bool:
+        return not self._clock.wait_until(self._clock.now())
+
     def _reject(self, text: str, reason: str) -> None:
         if self._poster is None or self._journal.reject(text, reason, self._clock.now()):
             print(f"rejected, {reason}: {text!r}", flush=True)
@@ -133,28 +140,35 @@ class Bot:
         """Post one text, which is tried again only while X cannot have seen it; None if the bot is asked to end."""
         assert self._poster is not None
         while self._clock.wait_until(due):
+            if (end := end_of_quiet(self._clock.now(), self._config.schedule)) is not None:
+                due = end  # a retry, or the machine was suspended
+                continue
             self._journal.intend(text, self._clock.now())
             outcome = self._poster.post(text)
             details = {"number": outcome.number} if outcome.number else {"problem": outcome.problem}
             self._journal.answer(text, outcome.answer, self._clock.now(), **details)
             self._say(text, outcome)
             if outcome.answer == "posted":
-                self._failures = 0
+                self._failures = self._refused = 0
                 return outcome
             self._failures += 1
-            if outcome.is_final or self._failures >= self._config.most_failures:
-                raise UserError(
-                    f"gave up after {self._failures} failures in a row, the last one: {outcome.problem}; nothing that "
-                    "was not posted is lost",
-                    code=ExitCode.PREFLIGHT_REFUSED if outcome.is_final else ExitCode.UNEXPECTED,
-                )
-            if outcome.answer == "refused":
+            self._refused = self._refused + 1 if outcome.answer == "refused" else 0
+            self._give_up_if_hopeless(outcome)
+            if outcome.answer != "not_sent":
                 return outcome
             due = self._retry_at(outcome)
             print(f"next attempt at {self._time(due)}", flush=True)
-            if outcome.answer == "unknown":
-                return outcome if self._clock.wait_until(due) else None
         return None
+
+    def _give_up_if_hopeless(self, outcome: Outcome) -> None:
+        restart_helps = not outcome.is_final and self._refused < _MOST_REFUSED
+        if restart_helps and self._failures < self._config.most_failures:
+            return
+        raise UserError(
+            f"gave up after {self._failures} failures in a row, the last one: {outcome.problem}; {JOURNAL} says what "
+            "became of every text",
+            code=ExitCode.UNEXPECTED if restart_helps else ExitCode.PREFLIGHT_REFUSED,
+        )
 
     def _retry_at(self, outcome: Outcome) -> datetime:
         due = self._clock.now() + timedelta(minutes=min(_LONGEST_WAIT_MINUTES, 2.0 ** (self._failures - 1)))

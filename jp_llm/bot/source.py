@@ -3,9 +3,10 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jp_llm.bot.config import BotConfig
-from jp_llm.texts.records import read_objects
+from jp_llm.texts.records import parse_object, read_lines
 
 _BATCH = 8
 """Texts that are generated at the same time: some are rejected."""
@@ -21,9 +22,19 @@ def candidates(config: BotConfig) -> Iterator[str]:
 
 
 def _of_pool(config: BotConfig) -> Iterator[str]:
-    for record in read_objects(Path(config.texts).expanduser()):
-        prompt = record.get("prompt")
-        yield (prompt if config.with_prompt and isinstance(prompt, str) else "") + record["text"]
+    for record in read_lines(Path(config.texts).expanduser(), _parse):
+        if record is not None:
+            prompt = record.get("prompt")
+            yield (prompt if config.with_prompt and isinstance(prompt, str) else "") + record["text"]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        return parse_object(line)
+    except ValueError:
+        if line.endswith(b"\n"):
+            raise
+        return None  # the last line, while somebody adds to the pool
 
 
 def _generated(config: BotConfig) -> Iterator[str]:

@@ -18,6 +18,8 @@ from jp_llm.near_copies.grams import SEED, STRIDE, distinct_grams, longest_true,
 _MOST_PLACES = 64
 """Places that are compared of one seed: of a phrase that is everywhere, and of a document that is there many times, the
 first ones are as good as all."""
+_MOST_PAIRS = 1 << 18
+"""Places that are compared of all seeds of a text: of one with more than 4,096 characters fewer of each."""
 _MOST_UNITS = 1 << 22
 """Units of text that are compared at once."""
 _BIN = 64
@@ -109,7 +111,7 @@ class NearCopyIndex:
         """(P,) starts of seeds in the text, places of the same seeds in the training text, and weights."""
         hashes, starts = seed_hashes(units, 1)
         lower, upper = np.searchsorted(self._seeds, hashes, "left"), np.searchsorted(self._seeds, hashes, "right")
-        counts = np.minimum(upper - lower, _MOST_PLACES)
+        counts = np.minimum(upper - lower, max(1, min(_MOST_PLACES, _MOST_PAIRS // max(1, len(units)))))
         offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         places = self._places[np.repeat(lower, counts) + offsets].astype(np.int64) * STRIDE
         starts = np.repeat(starts, counts)

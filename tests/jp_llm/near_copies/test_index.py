@@ -144,6 +144,14 @@ def test_a_document_that_is_there_very_often_is_still_found(tmp_path: Path) -> N
     assert index.look_up(document[:140]).containment == 1.0
 
 
+def test_a_whole_book_can_be_looked_up(index: NearCopyIndex, corpus: list[str]) -> None:
+    book = random_text(99, 30_000) + corpus[4] + random_text(98, 30_000)
+    match = index.look_up(book)
+    assert match.longest_run >= len(compared(corpus[4]))
+    assert match.run_source == "work 4"
+    assert match.document == 4
+
+
 @pytest.mark.parametrize("text", ["", "。。。\n", "雨", "雨雪風雲雨雪風", "雨雪風雲雷霜霧霞虹嵐"])
 def test_a_text_without_anything_in_common_resembles_nothing(index: NearCopyIndex, text: str) -> None:
     match = index.look_up(text)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from jp_llm.config.app import run as run_door
 from jp_llm.config.build import build
 from jp_llm.near_copies import run
 from jp_llm.near_copies.config import FindNearCopiesConfig, IndexNearCopiesConfig
 from jp_llm.near_copies.format import MANIFEST
 from jp_llm.near_copies.index import NearCopyIndex
 from jp_llm.near_copies.run import find, index
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import ExitCode, UserError
 
 NOVEL = (
     "親譲りの無鉄砲で小供の時から損ばかりしている。"
@@ -49,6 +50,20 @@ def test_texts_are_divided_and_none_is_lost(folder: Path, capsys: pytest.Capture
     assert copy["reason"].startswith("a run of 25 characters is in novel.txt")
     assert copy["run_text"] in copy["passage"]
     assert "4 texts: 3 accepted" in capsys.readouterr().out
+
+
+def test_the_words_of_the_doors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"data={folder}/novel.txt", f"output_dir={folder}/index", "num_workers=1"]
+    assert run_door("index_near_copies", IndexNearCopiesConfig, index, words) == ExitCode.PREFLIGHT_REFUSED
+    assert "holds an index; set overwrite=true" in capsys.readouterr().err
+    assert run_door("index_near_copies", IndexNearCopiesConfig, index, [*words, "overwrite=true"]) == ExitCode.DONE
+    (folder / "texts.jsonl").write_text(json.dumps({"text": NOVEL[:20]}))
+    names = {"index": "index", "texts": "texts.jsonl", "accepted": "new.jsonl", "rejected": "copies.jsonl"}
+    words = [f"{key}={folder / name}" for key, name in names.items()]
+    assert run_door("find_near_copies", FindNearCopiesConfig, find, [*words, "limits.longest_run=21"]) == ExitCode.DONE
+    assert (folder / "copies.jsonl").read_text() == ""
+    assert run_door("find_near_copies", FindNearCopiesConfig, find, [*words, "limits.longest_run=20"]) == ExitCode.DONE
+    assert (folder / "new.jsonl").read_text() == ""
 
 
 @pytest.mark.parametrize(
