@@ -151,14 +151,11 @@ def _model_rows(model: ModelConfig) -> list[tuple[str, str]]:
 
 
 def _tokenizer_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    adopted = "files" in tokenizer.recipe  # of somebody else's model, as it was
-    kind = escape(tokenizer.recipe["model_type"])
-    names = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id, "pad": tokenizer.pad_id}
     return [
-        ("Type", f"{kind}, as it came with the imported model" if adopted else f"SentencePiece {kind}, byte fallback"),
+        ("Type", f"SentencePiece {escape(tokenizer.recipe['model_type'])}, byte fallback"),
         ("Pieces", f"{tokenizer.vocab_size:,}"),
-        (f"sha256 of {'what decides the ids' if adopted else 'the SentencePiece model'}", f"`{tokenizer.fingerprint}`"),
-        ("Special ids", ", ".join(f"{name} {'none' if id is None else id}" for name, id in names.items())),
+        ("sha256 of the SentencePiece model", f"`{tokenizer.fingerprint}`"),
+        ("Special ids", f"bos {tokenizer.bos_id}, eos {tokenizer.eos_id}, pad {tokenizer.pad_id}"),
     ]
 
 

@@ -198,7 +198,7 @@ def test_what_was_written_wrongly_is_caught(own_export: Path, tmp_path: Path, mo
         right(target, shapes, lambda name: read(name) + (name == "final_norm.weight") * 1e-3, contents)
 
     monkeypatch.setattr(run_module, "write_weights", wrong)
-    with pytest.raises(UserError, match="final_norm.weight is not what was read"):
+    with pytest.raises(UserError, match=r"final_norm.weight is not what was read"):
         imported(own_export, tmp_path / "run", verify="structure")
     assert list(tmp_path.iterdir()) == []
 
