@@ -132,7 +132,8 @@ class ConfigReader:
             self.refuse("layer_types", "every layer here attends to the whole context")
 
     def _value(self, key: str, default: Any, other_names: Sequence[str]) -> tuple[str, Any]:
-        for name in (key, *other_names):
+        # transformers sets the names that are no fields of the class last, so they win.
+        for name in (*other_names, key):
             if name in self.values:
                 return name, self.values[name]
         return key, default

@@ -89,6 +89,8 @@ ROPE = st.fixed_dictionaries(
         "use_parallel_residual": st.booleans(),
         "n_inner": st.sampled_from([None, 100]),
         "max_position_embeddings": st.just(99),
+        "n_positions": st.just(77),
+        "n_embd": st.just(32),
         "hidden_act": st.just("silu"),
         "unknown_to_everybody": st.just(1),
     },
