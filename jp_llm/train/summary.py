@@ -32,6 +32,7 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
     parameters, embedding = num_parameters(model), num_embedding_parameters(model)
     tokens_per_step = train.global_batch_size * config.seq_length
     total = tokens_per_step * train.num_steps
+    up_to = "up to " if config.data.documents == "whole" else ""
     micro_batches = config.num_micro_batches(layout.data)
     state = max(stage_state(config, layout, stage).total for stage in range(layout.pipeline))
     rows = [
@@ -45,7 +46,7 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
         ("data", data),
         (
             "run",
-            f"{train.num_steps:,} steps x {tokens_per_step:,} tokens = {total:,} tokens, "
+            f"{train.num_steps:,} steps x {up_to}{tokens_per_step:,} tokens = {total:,} tokens, "
             f"{total * flops_per_token(model, config.seq_length):.2e} FLOPs",
         ),
         ("layout", f"{world.size} processes = {layout}"),
