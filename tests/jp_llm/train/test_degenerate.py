@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from jp_llm.config.guard import GuardConfig
 from jp_llm.guard.guard import Guard
 from jp_llm.texts.repetition import Repetition
