@@ -82,12 +82,13 @@ def divide(docs: list[Doc], num_fewshot: int, limit: int | None) -> Split:
     queues = [iter(by_label[label]) for label in sorted(by_label, key=str)]
     taken: set[Any] = set()
     while len(shots) < num_fewshot and queues:
-        doc = next((doc for doc in queues[0] if doc["group"] not in taken), None)
         queue = queues.pop(0)
-        if doc is not None:
-            shots.append(doc)
-            taken.add(doc["group"])
-            queues.append(queue)
+        for doc in queue:
+            if doc["group"] not in taken:
+                shots.append(doc)
+                taken.add(doc["group"])
+                queues.append(queue)
+                break
     scored = [doc for doc in ordered if doc["group"] not in taken][:limit]
     if len(shots) < num_fewshot or not scored:
         raise UserError(f"num_fewshot: {num_fewshot} examples leave nothing to score of {len(docs)} questions")
@@ -133,14 +134,10 @@ class _Wrong(Exception):
 
 def _jcommonsenseqa(path: Path) -> Iterator[Doc]:
     for where, row in _lines(path):
-        doc = {
-            "group": row.get("q_id"),
-            "question": row.get("question"),
-            "choices": [row.get(f"choice{place}") for place in range(NUM_CHOICES)],
-            "label": row.get("label"),
-        }
-        _check(where, [doc["question"], *doc["choices"]], doc["label"] in range(NUM_CHOICES))
-        yield doc
+        question, label = row.get("question"), row.get("label")
+        choices = [row.get(f"choice{place}") for place in range(NUM_CHOICES)]
+        _check(where, [question, *choices], label in range(NUM_CHOICES))
+        yield {"group": row.get("q_id", question), "question": question, "choices": choices, "label": label}
 
 
 def _jnli(path: Path) -> Iterator[Doc]:

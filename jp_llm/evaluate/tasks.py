@@ -71,11 +71,7 @@ def evaluate_tasks(config: EvaluateTasksConfig) -> dict[str, Any]:
     }
     return common(config, loaded) | {
         "tasks": results,
-        **(
-            {"harness": {key: found[key] for key in ("results", "n-samples", "n-shot") if key in found}}
-            if others
-            else {}
-        ),
+        "harness": {key: found[key] for key in ("results", "n-samples", "n-shot") if others and key in found},
         "settings": {
             "prompt_version": config.prompt_version,
             "num_fewshot": {name: len(split.shots) for name, split in splits.items()},
@@ -146,9 +142,7 @@ def _refuse_what_cannot_be_asked(config: EvaluateTasksConfig, loaded: LoadedMode
     """Say before minutes are spent that a model cannot take a task."""
     problems = []
     if "jsquad" in splits and loaded.tokenizer.eos_token_id is None:
-        problems.append(
-            f"tasks: {loaded.folder} has no end token, so no answer of jsquad can end; leave it out"
-        )
+        problems.append(f"tasks: {loaded.folder} has no end token, so no answer of jsquad can end; leave it out")
     context = loaded.context
     for name, split in splits.items() if context is not None else ():
         assert context is not None
