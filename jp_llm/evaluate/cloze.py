@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ LONGEST = 100
 """Characters of a sentence that may be an answer."""
 SHORTEST_CONTEXT = 30
 """Characters before it."""
+MOST_PER_DOCUMENT = 8
+"""Items of one document, so that a corpus of a few long novels has some, and one novel is not all of them."""
 LENGTH_RATIO = 1.5
 """The wrong sentences are at most this many times longer, or shorter, than the right one."""
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]+[」』）)]*")
@@ -43,22 +45,20 @@ class ClozeItem:
 
 
 def cloze_items(texts: Iterable[Text], config: ClozeConfig) -> list[ClozeItem]:
-    """At most `config.items` items of each source, one per document.
+    """At most `config.items` items of each source: one of every document, then a second one, and so on.
 
     Which document, which sentence, which other sentences and in which order follows from hashes of the documents: the
-    same text gives the same items, whatever the order of documents and files. One candidate per document is held in
-    memory.
+    same text gives the same items, whatever the order of documents and files. The candidates are held in memory.
 
     Raises:
         UserError: no source has enough documents with whole sentences for a single item.
     """
-    candidates: dict[str, dict[str, _Candidate]] = defaultdict(dict)
+    candidates: dict[str, set[_Candidate]] = defaultdict(set)
     for text in texts:
-        if candidate := _candidate(text.text, config.context_characters):
-            candidates[text.source].setdefault(candidate.key, candidate)
+        candidates[text.source].update(_candidates(text.text, config.context_characters))
     items: list[ClozeItem] = []
     for source in sorted(candidates):
-        pool = [candidates[source][key] for key in sorted(candidates[source])]
+        pool = sorted(candidates[source], key=lambda candidate: (candidate.rank, candidate.key))
         made = (_item(source, candidate, pool, config.choices) for candidate in pool)
         items += itertools.islice((item for item in made if item is not None), config.items)
     if not items:
@@ -118,43 +118,49 @@ def cloze_table(found: dict[str, dict[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class _Candidate:
-    key: str
+    document: str
     """Hash of the document."""
+    rank: int
+    """Which candidate of the document."""
     context: str
     sentence: str
 
+    @property
+    def key(self) -> str:
+        return _hash(f"{self.document}{self.rank}")
 
-def _candidate(text: str, context_characters: int) -> _Candidate | None:
-    """A sentence of a document and what stands before it."""
+
+def _candidates(text: str, context_characters: int) -> Iterator[_Candidate]:
+    """Some sentences of a document, each with what stands before it."""
+    document = _hash(text)
     fitting = [
         match
         for match in _SENTENCE.finditer(text)
         if SHORTEST <= len(match[0].strip()) <= LONGEST and match.start() >= SHORTEST_CONTEXT
     ]
-    if not fitting:
-        return None
-    key = hashlib.sha256(text.encode()).hexdigest()
-    match = fitting[int(key, 16) % len(fitting)]
-    # Space at the seam belongs to the context, so that no choice is known by it.
-    start = match.end() - len(match[0].lstrip())
-    return _Candidate(key, text[max(0, start - context_characters) : start], text[start : match.end()])
+    fitting.sort(key=lambda match: _hash(f"{document}{match.start()}"))
+    for rank, match in enumerate(fitting[:MOST_PER_DOCUMENT]):
+        # Space at the seam belongs to the context, so that no choice is known by it.
+        start = match.end() - len(match[0].lstrip())
+        yield _Candidate(document, rank, text[max(0, start - context_characters) : start], text[start : match.end()])
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _item(source: str, candidate: _Candidate, pool: Sequence[_Candidate], choices: int) -> ClozeItem | None:
-    def order(sentence: str) -> bytes:
-        return hashlib.sha256(f"{candidate.key}{sentence}".encode()).digest()
-
     length = len(candidate.sentence)
     others = {
         other.sentence
         for other in pool
         if length / LENGTH_RATIO <= len(other.sentence) <= length * LENGTH_RATIO
         and other.sentence != candidate.sentence
-        and other.key != candidate.key
+        and other.document != candidate.document
     }
     if len(others) < choices - 1:
         return None
     # The smallest hashes are a random choice; a second hash puts the right one among them.
-    chosen = sorted(others, key=order)[: choices - 1]
+    chosen = sorted(others, key=lambda sentence: _hash(f"{candidate.key}{sentence}"))[: choices - 1]
     chosen.insert(int(candidate.key[-8:], 16) % choices, candidate.sentence)
     return ClozeItem(source, candidate.context, tuple(chosen), chosen.index(candidate.sentence))

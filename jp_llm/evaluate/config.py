@@ -16,7 +16,7 @@ class ClozeConfig(Section):
     """Multiple choice made from held-out documents: which of some sentences comes next?"""
 
     items: int = Field(default=0, ge=0)
-    """Questions per source, made from as many documents; 0 makes none."""
+    """Questions per source, at most 8 of one document; 0 makes none."""
     choices: int = Field(default=4, ge=2)
     """Sentences to choose from: the true one, and others of similar length from other documents of the same source."""
     context_characters: PositiveInt = 200

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from jp_llm.evaluate.cloze import LENGTH_RATIO, ClozeItem, cloze_items, cloze_table, score_items
+from jp_llm.evaluate.cloze import LENGTH_RATIO, MOST_PER_DOCUMENT, ClozeItem, cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import ClozeConfig
 from jp_llm.evaluate.documents import Text
 from jp_llm.evaluate.score import continuation_nats, encode
@@ -57,6 +57,17 @@ def test_items_are_fair() -> None:
 def test_a_document_that_stands_twice_makes_one_item_and_no_choice_of_its_own() -> None:
     texts = documents(30)
     assert cloze_items(texts + texts, CONFIG) == cloze_items(texts, CONFIG)
+
+
+def test_a_few_long_documents_make_several_items_each() -> None:
+    texts = documents(5)
+    items = cloze_items(texts, ClozeConfig(items=100, choices=3, context_characters=60))
+    of = [
+        next(n for n, text in enumerate(texts) if item.context + item.choices[item.answer] in text.text)
+        for item in items
+    ]
+    assert sorted(of[:5]) == [0, 1, 2, 3, 4]
+    assert 5 < len(items) <= 5 * MOST_PER_DOCUMENT
 
 
 def test_text_without_sentences_is_refused() -> None:
