@@ -4,8 +4,9 @@ that was made to know the answers must score near 100 %.
 The second is the first, trained here on the very questions it is then asked (prompt and answer, loss on the answer
 only), written as a Hugging Face folder and measured through launch/evaluate_tasks.py's own function: files, prompts,
 tokenizer, lm-evaluation-harness, generation and measures all have to be right for that. It says nothing about a model.
+There are no solved examples before the questions: the context of a small model has no room for them.
 
-    python benchmarks/jglue.py MODEL JGLUE_FOLDER [--limit 100] [--taught 16] [--steps 120]
+    python benchmarks/jglue.py MODEL JGLUE_FOLDER [--limit 100] [--taught 10] [--steps 120]
 """
 
 import argparse
@@ -77,7 +78,9 @@ def teach(loaded: LoadedModel, taught: list[tuple[list[int], list[int]]], steps:
 
 def scores(model: Path, jglue: Path, **settings: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """{(task, measure): figures}."""
-    config = EvaluateTasksConfig(model=str(model), jglue=str(jglue), model_card=False, precision="fp32", **settings)
+    config = EvaluateTasksConfig(
+        model=str(model), jglue=str(jglue), num_fewshot=0, model_card=False, precision="fp32", **settings
+    )
     return {
         (task, measure): {"chance": found["chance"], "one answer": found["most_frequent"], **sums, **found}
         for task, found in evaluate_tasks(config)["tasks"].items()
@@ -90,7 +93,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("jglue", type=Path)
     parser.add_argument("--limit", type=int, default=100, help="questions per task for the model as it is")
-    parser.add_argument("--taught", type=int, default=16, help="questions per task that are taught")
+    parser.add_argument("--taught", type=int, default=10, help="questions per task that are taught")
     parser.add_argument("--steps", type=int, default=120, help="times that they are shown at most")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     args = parser.parse_args()
@@ -105,7 +108,7 @@ def main() -> None:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
         seconds = time.monotonic() - start
-        after = scores(Path(folder), args.jglue, limit=args.taught, num_fewshot=0)
+        after = scores(Path(folder), args.jglue, limit=args.taught)
     rows = [
         {
             "task": f"{task}, {measure}",

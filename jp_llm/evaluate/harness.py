@@ -78,8 +78,8 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         """Whether the prompt of a request loses its beginning, because the context is too short."""
         prompt, rest = arguments
         if isinstance(rest, str):
-            return sum(map(len, self._encode_pair(prompt, rest))) > self.max_length + 1
-        return len(self.tok_encode(prompt)) > self.max_length - int(rest["max_gen_toks"])
+            return bool(sum(map(len, self._encode_pair(prompt, rest))) > self.max_length + 1)
+        return bool(len(self.tok_encode(prompt)) > self.max_length - rest["max_gen_toks"])
 
 
 def local_task(name: str, split: Split, prompt_version: str, max_answer_tokens: int) -> Any:
