@@ -5,6 +5,7 @@ when a task is run. Nothing here asks the network: documents are built in memory
 accuracy and our own functions.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from lm_eval.utils import handle_non_serializable
 
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
@@ -157,6 +159,13 @@ def run_tasks(model: HarnessModel, tasks: dict[str, Any], limit: int | None) -> 
     with quiet_harness(), quiet_transformers():
         found: dict[str, Any] = evaluate(model, tasks, limit=limit, bootstrap_iters=0, log_samples=True)
     return found
+
+
+def own_results(found: dict[str, Any]) -> dict[str, Any]:
+    """What the harness itself says of its tasks and groups, as JSON can hold it."""
+    kept = {key: found[key] for key in ("results", "groups", "n-samples", "n-shot") if key in found}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=handle_non_serializable))
+    return plain
 
 
 @contextmanager

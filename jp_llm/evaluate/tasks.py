@@ -52,7 +52,7 @@ def evaluate_tasks(config: EvaluateTasksConfig) -> dict[str, Any]:
     loaded = open_model(Path(config.model), config.device, config.precision)
     _refuse_what_cannot_be_asked(config, loaded, splits)
 
-    from jp_llm.evaluate.harness import HarnessModel, harness_tasks, local_task, run_tasks
+    from jp_llm.evaluate.harness import HarnessModel, harness_tasks, local_task, own_results, run_tasks
 
     tasks = {
         name: local_task(name, split, config.prompt_version, config.max_answer_tokens) for name, split in splits.items()
@@ -71,7 +71,7 @@ def evaluate_tasks(config: EvaluateTasksConfig) -> dict[str, Any]:
     }
     return common(config, loaded) | {
         "tasks": results,
-        "harness": {key: found[key] for key in ("results", "n-samples", "n-shot") if others and key in found},
+        "harness": own_results(found) if others else {},
         "settings": {
             "prompt_version": config.prompt_version,
             "num_fewshot": {name: len(split.shots) for name, split in splits.items()},
