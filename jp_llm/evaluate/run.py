@@ -1,34 +1,33 @@
-"""`launch/evaluate.py`: held-out text in, perplexity and bits per character and byte out."""
+"""`launch/evaluate.py`: held-out text in, perplexity, bits per character and byte, and cloze accuracy out."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jp_llm
+from jp_llm.evaluate.cloze import cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import EvaluateConfig
+from jp_llm.evaluate.result import common, dtype_of, markdown_table, number, publish
 from jp_llm.evaluate.score import Score, score
-from jp_llm.export.inference import LoadedModel, open_model
-from jp_llm.export.run import PROOF_FILE
+from jp_llm.export.inference import open_model
 from jp_llm.runtime.errors import UserError, config_error
-from jp_llm.runtime.files import read_json, sha256_of, write_json
+from jp_llm.runtime.files import sha256_of
 from jp_llm.texts.documents import choose, find_files, read_texts
+
+TITLE = "held-out text"
 
 
 def run(config: EvaluateConfig) -> None:
-    """Evaluate as configured, print the table, write the result file."""
+    """Evaluate as configured, print the tables, write the result file."""
     result = evaluate(config)
-    print(table(result))
-    if config.output is not None:
-        write_json(Path(config.output), result)
+    tables = [table(result)] + ([cloze_table(result["cloze"])] if "cloze" in result else [])
+    publish(config, TITLE, result, "\n\n".join(tables))
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """The result as it is written to `output`.
 
     Raises:
-        UserError: no model, no text, or a window that the model cannot take.
+        UserError: no model, no text, a window that the model cannot take, or too little text for cloze items.
     """
     files = find_files(Path(path).expanduser() for path in config.data)
     loaded = open_model(Path(config.model), config.device, config.precision)
@@ -37,8 +36,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     scores = score(loaded, texts, context=context, stride=stride, batch_tokens=config.batch_tokens)
     if not any(sums.characters for sums in scores.values()):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")
-    return {
-        "format": 1,
+    result = common(config, loaded) | {
         "total": _result(sum(scores.values(), Score())),
         "sources": {source: _result(sums) for source, sums in sorted(scores.items())},
         "settings": {
@@ -46,13 +44,16 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             "stride_tokens": stride,
             "max_documents": config.max_documents,
             "max_characters": config.max_characters,
+            "cloze": config.cloze.model_dump(),
             "device": loaded.device.type,
-            "dtype": str(loaded.model.dtype).removeprefix("torch."),
+            "dtype": dtype_of(loaded),
         },
-        "model": _model_identity(config.model, loaded),
         "data": {str(path): sha256_of(path) for path in files},
-        "versions": {"jp-llm": jp_llm.__version__, "torch": version("torch"), "transformers": version("transformers")},
     }
+    if config.cloze.items:
+        items = cloze_items((text for path in files for text in read_texts(path)), config.cloze)
+        result["cloze"] = score_items(loaded, items, context=context, batch_tokens=config.batch_tokens)
+    return result
 
 
 def window_sizes(config: EvaluateConfig, model_context: int | None) -> tuple[int, int]:
@@ -70,37 +71,18 @@ def window_sizes(config: EvaluateConfig, model_context: int | None) -> tuple[int
 
 def table(result: dict[str, Any]) -> str:
     """The figures as a Markdown table, sources first, then all of them together."""
-    lines = [
-        "| source | documents | characters | tokens | perplexity | bits/character | bits/byte |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    rows = []
     for source, sums in [*result["sources"].items(), ("all", result["total"])]:
-        rates = " | ".join(
-            "-" if sums[key] is None else f"{sums[key]:.{digits}f}"
+        counts = [f"{sums[key]:,}" for key in ("documents", "characters", "tokens")]
+        rates = [
+            number(sums[key], digits)
             for key, digits in (("perplexity", 2), ("bits_per_character", 4), ("bits_per_byte", 4))
-        )
-        lines.append(f"| {source} | {sums['documents']:,} | {sums['characters']:,} | {sums['tokens']:,} | {rates} |")
-    return "\n".join(lines)
+        ]
+        rows.append([source, *counts, *rates])
+    return markdown_table(
+        ("source", "documents", "characters", "tokens", "perplexity", "bits/character", "bits/byte"), rows
+    )
 
 
 def _result(sums: Score) -> dict[str, Any]:
     return asdict(sums) | sums.rates()
-
-
-def _model_identity(name: str, loaded: LoadedModel) -> dict[str, Any]:
-    """Hashes of the files that were read, and what they were exported from, if that is recorded."""
-    identity: dict[str, Any] = {
-        "name": name,
-        "folder": str(loaded.folder),
-        "files_sha256": _hashes(loaded.folder, ("config.json", "*.safetensors")),
-        "tokenizer_sha256": _hashes(loaded.folder, ("tokenizer*.json", "*.model")),
-    }
-    proof = loaded.folder / PROOF_FILE
-    if proof.is_file():
-        identity["origin"] = read_json(proof)["origin"]
-    return identity
-
-
-def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
-    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
-    return {path.name: sha256_of(path) for path in paths}

@@ -1,4 +1,4 @@
-"""Negative log-likelihood of documents under a transformers model.
+"""Negative log-likelihood of documents, and of continuations, under a transformers model.
 
 B windows, T positions, V vocabulary
 """
@@ -6,7 +6,7 @@ B windows, T positions, V vocabulary
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,11 @@ class Score:
 
 @dataclass(frozen=True)
 class _Row:
-    source: str
+    key: Hashable
+    """What its nats are counted for."""
     inputs: list[int]
     targets: list[int]
-    """One per input; _IGNORED where another window scores it."""
+    """One per input; _IGNORED where it does not count."""
 
 
 def score(
@@ -71,11 +72,51 @@ def score(
     """
     scores: dict[str, Score] = defaultdict(Score)
     rows = (row for text in texts for row in _rows(loaded, text, scores[text.source], context, stride))
+    for source, nats in _nats(loaded, rows, batch_tokens):
+        scores[str(source)].nats += nats
+    return dict(scores)
+
+
+def continuation_nats(
+    loaded: LoadedModel, pairs: Sequence[tuple[str, str]], *, context: int, batch_tokens: int
+) -> list[float]:
+    """-ln p of each continuation behind its context; the context loses its beginning where both are too long.
+
+    Args:
+        pairs: (context, continuation); a continuation has text.
+
+    Raises:
+        ValueError: a continuation alone is longer than `context`.
+    """
+    rows = []
+    for number, (before, text) in enumerate(pairs):
+        seen, scored = split_ids(loaded.tokenizer, before, text)
+        if len(scored) > context:
+            raise ValueError(f"a continuation of {len(scored)} tokens is longer than the context of {context}")
+        tokens = [loaded.start_id, *seen, *scored][-(context + 1) :]
+        targets = [_IGNORED] * (len(tokens) - 1 - len(scored)) + scored
+        rows.append(_Row(number, tokens[:-1], targets))
+    found = dict(_nats(loaded, iter(rows), batch_tokens))
+    return [found[number] for number in range(len(pairs))]
+
+
+def split_ids(tokenizer: Any, before: str, text: str) -> tuple[list[int], list[int]]:
+    """Ids of `before + text`, divided where the ids of `before` alone end.
+
+    Where a token reaches over the seam, the second part begins with it, so what is scored is always the whole text,
+    written as the model has learned to write it, and never nothing.
+    """
+    whole, first = encode(tokenizer, before + text), encode(tokenizer, before)
+    shared = next((place for place, (one, two) in enumerate(zip(whole, first, strict=False)) if one != two), None)
+    seam = min(len(first), len(whole) - 1) if shared is None else shared
+    return whole[:seam], whole[seam:]
+
+
+def _nats(loaded: LoadedModel, rows: Iterator[_Row], batch_tokens: int) -> Iterator[tuple[Hashable, float]]:
     while together := list(itertools.islice(rows, _SORTED_TOGETHER)):
         for batch in _batches(together, batch_tokens):
             for row, nats in zip(batch, _losses(loaded, batch), strict=True):
-                scores[row.source].nats += nats
-    return dict(scores)
+                yield row.key, nats
 
 
 def _rows(loaded: LoadedModel, text: Text, sums: Score, context: int, stride: int) -> Iterator[_Row]:

@@ -4,8 +4,8 @@ from typing import Any
 
 from jp_llm.engine.engine import Engine
 from jp_llm.model.sampling import complete
+from jp_llm.texts.repetition import Repetition
 from jp_llm.tokenizer.tokenizer import Tokenizer
-from jp_llm.train.degenerate import Repetition
 
 
 def completions(engine: Engine, tokenizer: Tokenizer, step: int) -> tuple[list[dict[str, Any]], list[Repetition]]:

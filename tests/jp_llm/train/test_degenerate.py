@@ -1,65 +1,13 @@
-"""What counts as repetition, and when it is said."""
+"""When repetition is said."""
 
 import json
-import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jp_llm.config.guard import GuardConfig
 from jp_llm.guard.guard import Guard
-from jp_llm.train.degenerate import Degeneration, Repetition
-
-IDS = st.lists(st.integers(0, 5), max_size=80)
-
-
-def slow_repeats(ids: list[int]) -> int:
-    """Every piece of at most 13 tokens at every place, counted."""
-    best = 0
-    for start in range(len(ids)):
-        for period in range(1, min(13, len(ids) - start) + 1):
-            piece, count = ids[start : start + period], 0
-            while ids[start + count * period : start + (count + 1) * period] == piece:
-                count += 1
-            best = max(best, count)
-    return best
-
-
-@given(IDS)
-def test_repeats_are_those_of_a_plain_count(ids: list[int]) -> None:
-    assert Repetition.of(ids).repeats == slow_repeats(ids)
-
-
-@given(IDS)
-def test_the_share_lies_between_its_bounds(ids: list[int]) -> None:
-    found = Repetition.of(ids)
-    assert 0 <= found.repeated_4grams < 1
-    assert found.length == len(ids)
-
-
-def test_known_shares() -> None:
-    assert Repetition.of(list(range(64))).repeated_4grams == 0
-    assert Repetition.of([1] * 64).repeated_4grams == pytest.approx(60 / 61)
-    assert Repetition.of([1, 2, 3, 4, 1, 2, 3, 4]).repeated_4grams == pytest.approx(1 / 5)
-    assert Repetition.of([]).repeated_4grams == 0
-
-
-@pytest.mark.parametrize(
-    ("ids", "degenerate"),
-    [
-        ([7] * 64, True),
-        ([1, 2, 3, 4, 5] * 12, True),
-        (list(range(30)) + [7] * 34, True),
-        (list(range(33)) + [7] * 31, False),
-        ([1, 2] * 7, False),  # short
-        (random.Random(0).choices(range(3000), k=64), False),
-        ([], False),
-    ],
-)
-def test_more_repetition_than_text_is_degenerate(ids: list[int], degenerate: bool) -> None:
-    assert Repetition.of(ids).degenerate is degenerate
-
+from jp_llm.texts.repetition import Repetition
+from jp_llm.train.degenerate import Degeneration
 
 GOOD, BAD = Repetition.of(list(range(64))), Repetition.of([1] * 64)
 
