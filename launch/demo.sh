@@ -20,7 +20,7 @@ python launch/evaluate.py model=models/demo data=corpora/demo output=runs/demo/e
 
 say "6/7  write texts"
 python launch/generate.py model=models/demo "prompts=[昔々、,日本の首都は,人工知能とは、,今日の天気は]" max_new_tokens=60 \
-    output=runs/demo/texts.jsonl
+    output=runs/demo/texts.jsonl overwrite=true
 
 say "7/7  the result"
 python launch/report.py run_dir=runs/demo model=models/demo evaluation=runs/demo/evaluation.json texts=runs/demo/texts.jsonl

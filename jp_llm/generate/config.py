@@ -15,6 +15,12 @@ class SamplingConfig(Section):
     """Most tokens after the prompt."""
     min_new_tokens: int = Field(default=0, ge=0)
     """A text does not end before it has this many tokens after the prompt."""
+    max_length: PositiveInt | None = None
+    """Most tokens with the prompt (and its <s>), as `max_length` of transformers; takes the place of max_new_tokens."""
+    min_length: int = Field(default=0, ge=0)
+    """A text does not end before it has this many tokens with the prompt."""
+    stop: OneOrSeveral = ()
+    """A text ends before the first of these strings, e.g. a newline; the prompt may hold them."""
     do_sample: bool = True
     """Draw tokens; false takes the likeliest one every time."""
     temperature: PositiveFloat = SAMPLING_TEMPERATURE
@@ -23,8 +29,17 @@ class SamplingConfig(Section):
     """Draw from this many likeliest tokens; 0 from all."""
     top_p: float = Field(default=SAMPLING_TOP_P, gt=0, le=1)
     """Draw from the smallest set of likeliest tokens with this probability together (Holtzman et al. 2020)."""
+    min_p: float = Field(default=0.0, ge=0, lt=1)
+    """Draw from tokens at least this many times as likely as the likeliest (Nguyen et al. 2024); 0 from all."""
+    typical_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw from the tokens whose surprise is nearest to the expected one, with this probability together (Meister et
+    al. 2022); 1 from all."""
     repetition_penalty: PositiveFloat = 1.0
-    """Logits of tokens that occurred are divided (if positive) or multiplied by this (CTRL, Keskar et al. 2019)."""
+    """Logits of tokens that occurred are divided (if positive) or multiplied by this (CTRL, Keskar et al. 2019, section
+    4.1); the prompt counts too."""
+    repetition_window: int = Field(default=0, ge=0)
+    """repetition_penalty looks at this many last tokens only, so that a long text may go on using its particles and
+    full stops; 0 looks at all."""
     no_repeat_ngram_size: int = Field(default=0, ge=0)
     """No sequence of this many tokens occurs twice; 0 allows it."""
     num_return_sequences: PositiveInt = 1
@@ -34,8 +49,15 @@ class SamplingConfig(Section):
 
     def problems(self) -> list[str]:
         found = []
-        if self.min_new_tokens > self.max_new_tokens:
+        if self.max_length is None and self.min_new_tokens > self.max_new_tokens:
             found.append(f"min_new_tokens: {self.min_new_tokens} is more than max_new_tokens {self.max_new_tokens}")
+        if self.max_length is not None and max(self.min_length, self.min_new_tokens) > self.max_length:
+            key = "min_length" if self.min_length > self.max_length else "min_new_tokens"
+            found.append(f"{key}: {getattr(self, key)} is more than max_length {self.max_length}")
+        if self.repetition_window and self.repetition_penalty == 1.0:
+            found.append("repetition_window: does nothing without a repetition_penalty, e.g. repetition_penalty=1.2")
+        if "" in self.stop:
+            found.append("stop: an empty string would end every text at once; leave it out")
         if not self.do_sample and self.num_return_sequences > 1:
             found.append("num_return_sequences: texts of one prompt are all the same without do_sample=true")
         return found
@@ -52,9 +74,12 @@ class GenerateConfig(SamplingConfig):
     """More prompts: a .jsonl file with {"prompt": ...} per line, or plain text with one prompt per line (an empty line
     is a prompt without text)."""
     output: str | None = None
-    """JSON Lines file to write (prompt, text, tokens, seed, settings per line); null prints the texts."""
-    batch_size: PositiveInt = 8
-    """Texts that are generated at the same time."""
+    """JSON Lines file to write (prompt, text, tokens, seed, settings per line); null prints the texts. The same command
+    continues a file that is not complete."""
+    overwrite: bool = False
+    """Replace an output file that another model or other settings made."""
+    batch_size: PositiveInt = 64
+    """Texts that are generated at the same time; more need more memory and, on a GPU, hardly more time."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """auto takes a GPU if there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

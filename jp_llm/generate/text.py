@@ -1,26 +1,36 @@
 """Continue texts with a transformers model, in batches whose composition does not matter.
 
-transformers draws all rows of a batch from one random stream, so a text would depend on its neighbours. Here every row
-has its own stream and is drawn by the Gumbel-max trick (Maddison, Tarlow and Minka 2014, section 2): with independent
-Gumbel noise g, argmax(log p + g) is distributed as p. So the search of transformers stays greedy and sees noisy logits.
-What is left of a neighbour is the rounding of a matrix product in a batch of another shape.
-
-B rows, T positions, V vocabulary
+A text depends on its prompt, its number and the seed. What is left of its neighbours in the batch is the rounding of a
+matrix product of another shape.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
 
 import torch
-from torch import Tensor
 
 from jp_llm.export.inference import LoadedModel
+from jp_llm.generate.choice import TokenChoice
 from jp_llm.generate.config import SamplingConfig
+from jp_llm.generate.moving_batch import MovingBatch
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.runtime.errors import UserError
+
+_REFILL = 8
+"""New rows are taken in when this part of the batch is free; each time costs a pass of its own."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A text to be made."""
+
+    prompt: str
+    number: int
+    """Which of the texts of this prompt, from 0."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,11 @@ class Completion:
     number: int
     """Which of the texts of this prompt, from 0."""
     text: str
-    """What comes after the prompt."""
+    """What comes after the prompt, without the stop string; empty where the model ended the document at once."""
     tokens: list[int]
-    """Its token ids, the end of the document included if the model put one."""
+    """Its token ids, the end of the document or what holds the stop string included if the model put one."""
+    finish_reason: Literal["end", "stop", "length"]
+    """The model ended the document, wrote a stop string, or was cut off."""
 
 
 def complete(
@@ -42,82 +54,147 @@ def complete(
     """Continue every prompt `num_return_sequences` times; texts come in the order of the prompts.
 
     Raises:
-        UserError: a prompt is too long for the model's context.
+        UserError: a prompt is too long for the model's context, or for max_length.
     """
-    encoded = [_encode(loaded, prompt) for prompt in prompts]
-    _check_lengths(loaded, prompts, encoded, sampling.max_new_tokens)
-    rows: list[tuple[str, list[int], int]] = []
+    encoded = encode_prompts(loaded, prompts, sampling)
+    return complete_tasks(loaded, tasks_of(prompts, sampling), encoded, sampling, batch_size)
+
+
+def tasks_of(prompts: Sequence[str], sampling: SamplingConfig) -> list[Task]:
+    """The texts that are asked for, in order; a prompt that stands there twice counts on."""
+    tasks = []
     seen: Counter[str] = Counter()
-    for prompt, ids in zip(prompts, encoded, strict=True):
+    for prompt in prompts:
         for _ in range(sampling.num_return_sequences):
-            rows.append((prompt, ids, seen[prompt]))
+            tasks.append(Task(prompt, seen[prompt]))
             seen[prompt] += 1
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        seeds = [_row_seed(sampling.seed, prompt, number) for prompt, _, number in batch]
-        for (prompt, _, number), tokens in zip(
-            batch, _generate(loaded, [ids for _, ids, _ in batch], seeds, sampling), strict=True
-        ):
-            yield Completion(prompt, number, loaded.tokenizer.decode(tokens, skip_special_tokens=True), tokens)
+    return tasks
 
 
-def _encode(loaded: LoadedModel, prompt: str) -> list[int]:
-    ids: list[int] = loaded.tokenizer(prompt)["input_ids"]
-    return ids or [loaded.start_id]
+def encode_prompts(loaded: LoadedModel, prompts: Sequence[str], sampling: SamplingConfig) -> dict[str, list[int]]:
+    """Token ids of every prompt; at least the one that begins a text.
 
-
-def _check_lengths(loaded: LoadedModel, prompts: Sequence[str], encoded: list[list[int]], new_tokens: int) -> None:
-    if loaded.context is None:
-        return
+    Raises:
+        UserError: a prompt and what shall follow are more than the model's context, or the prompt is max_length long.
+    """
+    encoded: dict[str, list[int]] = {}
     problems = []
-    for number, (prompt, ids) in enumerate(zip(prompts, encoded, strict=True), start=1):
-        if len(ids) + new_tokens > loaded.context:
-            remedy = "lower max_new_tokens" if len(ids) < loaded.context else "shorten the prompt"
+    for number, prompt in enumerate(prompts, start=1):
+        if prompt not in encoded:
+            encoded[prompt] = loaded.tokenizer(prompt)["input_ids"] or [loaded.start_id]
+        length = len(encoded[prompt])
+        name = f"prompt {number} ({prompt[:20]!r}...): {length} tokens"
+        new = _most_new_tokens(length, sampling)
+        if new < 1:
+            problems.append(f"{name} leave none of max_length {sampling.max_length}; raise it or shorten the prompt")
+        elif loaded.context is not None and length + new > loaded.context:
+            key = "max_new_tokens" if sampling.max_length is None else "max_length"
             problems.append(
-                f"prompt {number} ({prompt[:20]!r}...): {len(ids)} tokens and max_new_tokens {new_tokens} are more "
-                f"than the context of {loaded.context}; {remedy}"
+                f"{name} and {key} {getattr(sampling, key)} are more than the context of {loaded.context}; "
+                + (f"lower {key}" if length < loaded.context else "shorten the prompt")
             )
     if problems:
         raise UserError(*problems)
+    return encoded
 
 
-def _row_seed(seed: int, prompt: str, number: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{number}:{prompt}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+def complete_tasks(
+    loaded: LoadedModel,
+    tasks: Iterable[Task],
+    encoded: Mapping[str, list[int]],
+    sampling: SamplingConfig,
+    batch_size: int,
+) -> Iterator[Completion]:
+    """Make the texts of `tasks`, whose prompts are in `encoded`, in their order; `batch_size` at the same time."""
+    done: dict[int, Completion] = {}
+    following = 0
+    for place, completion in _finished(loaded, tasks, encoded, sampling, batch_size):
+        done[place] = completion
+        while following in done:
+            yield done.pop(following)
+            following += 1
 
 
-@torch.inference_mode()
-def _generate(
-    loaded: LoadedModel, prompts: list[list[int]], seeds: list[int], sampling: SamplingConfig
-) -> list[list[int]]:
-    """New token ids of every row, up to and including the end of the document."""
-    from transformers import GenerationConfig
+@dataclass
+class _Row:
+    """A text that is being made."""
 
-    tokenizer = loaded.tokenizer
+    place: int
+    task: Task
+    ids: list[int]
+    """The prompt and what has been made."""
+    fewest: int
+    most: int
+    """Tokens after the prompt."""
+    chances: list[float]
+    """Of every token that may come, in [0, 1)."""
+    new: list[int] = field(default_factory=list)
+    finish_reason: Literal["end", "stop", "length"] | None = None
+
+
+def _finished(
+    loaded: LoadedModel,
+    tasks: Iterable[Task],
+    encoded: Mapping[str, list[int]],
+    sampling: SamplingConfig,
+    batch_size: int,
+) -> Iterator[tuple[int, Completion]]:
+    """Places of tasks and their texts as they end."""
     ends = _end_ids(loaded)
-    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else next(iter(ends), 0)
-    width = max(map(len, prompts))
-    tokens_BT = torch.tensor([[filler] * (width - len(ids)) + ids for ids in prompts], device=loaded.device)
-    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=loaded.device)
-    control = {tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id} - {None, *ends}
-    settings = GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens,
-        min_new_tokens=sampling.min_new_tokens or None,
-        do_sample=False,
-        repetition_penalty=sampling.repetition_penalty,
-        no_repeat_ngram_size=sampling.no_repeat_ngram_size,
-        suppress_tokens=sorted(control) or None,
-        eos_token_id=sorted(ends) or None,
-        pad_token_id=filler,
-    )
+    tokenizer = loaded.tokenizer
+    never = {tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id} - {None, *ends}
     with quiet_transformers():
-        out_BT = loaded.model.generate(
-            input_ids=tokens_BT,
-            attention_mask=mask_BT,
-            generation_config=settings,
-            logits_processor=_processors(sampling, seeds, loaded.device),
-        )
-    return [_until_end(row, ends) for row in out_BT[:, width:].tolist()]
+        choose = TokenChoice(sampling, never, ends)
+    waiting = enumerate(tasks)
+    batch = MovingBatch(loaded)
+    rows: list[_Row] = []
+    logits_BV = torch.empty(0)
+    while True:
+        free = batch_size - len(rows)
+        if not rows or free * _REFILL >= batch_size:
+            fresh = [_row(place, task, encoded[task.prompt], sampling) for place, task in islice(waiting, free)]
+            if fresh:
+                with torch.inference_mode():
+                    new_BV = batch.add([row.ids for row in fresh])
+                    logits_BV = torch.cat([logits_BV, new_BV]) if rows else new_BV
+                rows += fresh
+        if not rows:
+            return
+        with torch.inference_mode():
+            may_end = [len(row.new) >= row.fewest for row in rows]
+            tokens = choose(logits_BV, [row.ids for row in rows], may_end, [row.chances[len(row.new)] for row in rows])
+        for row, token in zip(rows, tokens, strict=True):
+            row.ids.append(token)
+            row.new.append(token)
+            row.finish_reason = _finish_reason(loaded, row, ends, sampling.stop)
+        ended = [row for row in rows if row.finish_reason is not None]
+        if ended:
+            batch.keep([index for index, row in enumerate(rows) if row.finish_reason is None])
+            rows = [row for row in rows if row.finish_reason is None]
+        if rows:
+            with torch.inference_mode():
+                logits_BV = batch.step([row.new[-1] for row in rows])
+        for row in ended:
+            yield row.place, _completion(loaded, row, sampling.stop)
+
+
+def _row(place: int, task: Task, ids: list[int], sampling: SamplingConfig) -> _Row:
+    most = _most_new_tokens(len(ids), sampling)
+    digest = hashlib.sha256(f"{sampling.seed}:{task.number}:{task.prompt}".encode()).digest()
+    # The CPU's generator gives the same numbers everywhere.
+    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return _Row(
+        place=place,
+        task=task,
+        ids=list(ids),
+        fewest=min(max(sampling.min_new_tokens, sampling.min_length - len(ids)), most),
+        most=most,
+        chances=torch.rand(most, generator=generator).tolist(),
+    )
+
+
+def _most_new_tokens(prompt_length: int, sampling: SamplingConfig) -> int:
+    return sampling.max_new_tokens if sampling.max_length is None else sampling.max_length - prompt_length
 
 
 def _end_ids(loaded: LoadedModel) -> set[int]:
@@ -127,32 +204,23 @@ def _end_ids(loaded: LoadedModel) -> set[int]:
     return set(configured) if isinstance(configured, list) else {configured} - {None}
 
 
-def _until_end(row: list[int], ends: set[int]) -> list[int]:
-    stop = next((place for place, token in enumerate(row) if token in ends), len(row) - 1)
-    return row[: stop + 1]
+def _finish_reason(
+    loaded: LoadedModel, row: _Row, ends: set[int], stop: Sequence[str]
+) -> Literal["end", "stop", "length"] | None:
+    if row.new[-1] in ends:
+        return "end"
+    if stop:
+        # A character is at most four tokens (its bytes).
+        tail = loaded.tokenizer.decode(row.new[-4 * max(map(len, stop)) - 4 :], skip_special_tokens=True)
+        if any(text in tail for text in stop):
+            return "stop"
+    return "length" if len(row.new) >= row.most else None
 
 
-def _processors(sampling: SamplingConfig, seeds: list[int], device: torch.device) -> Any:
-    """What transformers does to the logits when it samples, and then the noise."""
-    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-
-    processors = LogitsProcessorList()
-    if not sampling.do_sample:
-        return processors
-    if sampling.temperature != 1.0:
-        processors.append(TemperatureLogitsWarper(sampling.temperature))
-    if sampling.top_k:
-        processors.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1.0:
-        processors.append(TopPLogitsWarper(sampling.top_p))
-    # The CPU's generator gives the same numbers everywhere.
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-
-    def add_noise(_tokens_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        exponential_BV = torch.stack(
-            [torch.empty(logits_BV.shape[1]).exponential_(generator=generator) for generator in generators]
-        )
-        return logits_BV - exponential_BV.log().to(device)  # -log of an exponential variable is Gumbel
-
-    processors.append(add_noise)
-    return processors
+def _completion(loaded: LoadedModel, row: _Row, stop: Sequence[str]) -> Completion:
+    assert row.finish_reason is not None
+    text: str = loaded.tokenizer.decode(row.new, skip_special_tokens=True)
+    found = [place for place in (text.find(each) for each in stop) if place >= 0]
+    return Completion(
+        row.task.prompt, row.task.number, text[: min(found, default=len(text))], row.new, row.finish_reason
+    )

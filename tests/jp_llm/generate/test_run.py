@@ -1,15 +1,27 @@
-"""The door's function: prompts from everywhere, texts to the console or to a file."""
+"""The door's function: texts to the console or to a file, which an interruption does not spoil."""
 
 import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from jp_llm.config.build import problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import GenerateConfig
-from jp_llm.generate.run import read_prompts, run
+from jp_llm.generate.output import settings_path, texts_file
+from jp_llm.generate.run import run
 from jp_llm.runtime.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_writes_one_json_line_per_text(
@@ -29,7 +41,7 @@ def test_writes_one_json_line_per_text(
     rows = [json.loads(line) for line in (tmp_path / "out" / "texts.jsonl").read_text().splitlines()]
     assert [(row["prompt"], row["number"]) for row in rows] == [("春の朝、", 0), ("春の朝、", 1), ("冬", 0), ("冬", 1)]
     for row in rows:
-        assert set(row) == {"prompt", "text", "tokens", "number", "seed", "settings"}
+        assert set(row) == {"prompt", "text", "tokens", "number", "finish_reason", "seed", "settings"}
         assert row["text"] == loaded.tokenizer.decode(row["tokens"], skip_special_tokens=True)
         assert row["seed"] == 9
         assert row["settings"]["top_p"] == config.top_p
@@ -45,38 +57,161 @@ def test_prints_prompt_and_text_together(folder: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.startswith("春の朝、")
 
 
-def prompts_of(path: Path, content: str, *more: str) -> list[str]:
-    path.write_text(content, encoding="utf-8")
-    return read_prompts(GenerateConfig(model="x", prompts=more, prompts_file=str(path)))
+def jobs(folder: Path, output: Path, **more: Any) -> GenerateConfig:
+    return GenerateConfig(
+        **{"model": str(folder), "output": str(output), "max_new_tokens": 12, "num_return_sequences": 40}
+        | {"batch_size": 4, "device": "cpu", **more}
+    )
 
 
-def test_prompts_from_files(tmp_path: Path) -> None:
-    assert read_prompts(GenerateConfig(model="x")) == [""]
-    assert prompts_of(tmp_path / "a.txt", "春\n\n 秋 \n", "夏") == ["夏", "春", "", " 秋 "]
-    assert prompts_of(tmp_path / "b.txt", "\ufeff春\r\n冬") == ["春", "冬"]
-    assert prompts_of(tmp_path / "c.jsonl", '{"prompt": "春\\n夏", "id": 1}\n{"prompt": ""}\n') == ["春\n夏", ""]
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of `jobs`, made without an interruption."""
+    output = tmp_path_factory.mktemp("whole") / "texts.jsonl"
+    run(jobs(folder, output))
+    return output.read_bytes()
+
+
+@given(cut=st.integers(0, 10**9))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(cut=0)
+@example(cut=-1)
+@example(cut=-2)
+def test_an_interrupted_file_is_continued_without_a_duplicate_or_a_loss(
+    cut: int, folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed after any byte of the file."""
+    output = tmp_path / "texts.jsonl"
+    run(jobs(folder, output, overwrite=True))
+    output.write_bytes(whole[: cut % len(whole)])
+    capsys.readouterr()
+    run(jobs(folder, output))
+    assert output.read_bytes() == whole
+    there = whole[: cut % len(whole)].count(b"\n")
+    assert f"40 texts of 1 prompt; {40 - there} made now" in capsys.readouterr().out
+    run(jobs(folder, output))
+    assert "complete, 40 texts of 1 prompt" in capsys.readouterr().out
+    assert output.read_bytes() == whole
+
+
+def test_a_killed_process_leaves_whole_lines_that_the_same_command_continues(
+    folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "texts.jsonl"
+    command = [sys.executable, str(ROOT / "launch" / "generate.py"), f"model={folder}", f"output={output}"]
+    command += ["max_new_tokens=12", "num_return_sequences=40", "batch_size=4", "device=cpu"]
+    code = (
+        "import os, runpy, signal, sys\n"
+        "from jp_llm.generate.output import TextsFile\n"
+        "append = TextsFile.append\n"
+        "def dying(self, record, counted=[]):\n"
+        "    append(self, record)\n"
+        "    counted.append(0)\n"
+        "    if len(counted) == 17: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "TextsFile.append = dying\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    killed = subprocess.run([command[0], "-c", code, *command[1:]], capture_output=True, cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert output.read_bytes().count(b"\n") == 17
+    run(jobs(folder, output))
+    out, err = capsys.readouterr()
+    assert "holds 17 texts, going on behind them" in err
+    assert "23 made now" in out
+    assert output.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("more", "message"),
     [
-        ("a.jsonl", '{"prompt": "春"}\n{"text": "春"}\n', r'line 2 has no text under "prompt"'),
-        ("a.jsonl", "春\n", r"line 1 is not JSON"),
-        ("a.jsonl", '{"prompt": 3}\n', r"line 1 has no text"),
-        ("a.txt", "", r"holds no prompts"),
+        ({"seed": 5}, r"other settings \(seed 1234 -> 5\)"),
+        ({"prompts": ("春",)}, r"other settings \(prompts_sha256 "),
+        ({"max_new_tokens": 11, "top_k": 3}, r"\(max_new_tokens 12 -> 11, top_k 0 -> 3\)"),
     ],
 )
-def test_wrong_prompt_files_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
+def test_other_settings_do_not_continue_a_file(
+    more: dict[str, Any], message: str, folder: Path, whole: bytes, tmp_path: Path
+) -> None:
+    output = tmp_path / "texts.jsonl"
+    run(jobs(folder, output))
     with pytest.raises(UserError, match=message):
-        prompts_of(tmp_path / name, content)
+        run(jobs(folder, output, **more))
+    assert output.read_bytes() == whole
+    run(jobs(folder, output, **more, overwrite=True))
+    assert output.read_bytes() != whole
 
 
-def test_unreadable_prompt_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere.txt cannot be read"):
-        read_prompts(GenerateConfig(model="x", prompts_file=str(tmp_path / "nowhere.txt")))
-    (tmp_path / "sjis.txt").write_bytes("春".encode("cp932"))
-    with pytest.raises(UserError, match=r"sjis.txt is not UTF-8 at byte 0"):
-        read_prompts(GenerateConfig(model="x", prompts_file=str(tmp_path / "sjis.txt")))
+def test_another_model_does_not_continue_a_file(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "model"
+    shutil.copytree(folder, other)
+    output = tmp_path / "texts.jsonl"
+    run(jobs(other, output))
+    tensors = load_file(other / "model.safetensors")
+    tensors["transformer.wte.weight"][0, 0] += 1.0
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"other settings \(model_files_sha256 "):
+        run(jobs(other, output))
+
+
+def test_a_strange_file_is_not_touched(folder: Path, whole: bytes, tmp_path: Path) -> None:
+    output = tmp_path / "texts.jsonl"
+    output.write_text("mine\n")
+    with pytest.raises(UserError, match=r"exists without texts.jsonl.settings.json"):
+        run(jobs(folder, output))
+    assert output.read_text() == "mine\n"
+    run(jobs(folder, output, overwrite=True))
+    assert output.read_bytes() == whole
+    lines = whole.splitlines(keepends=True)
+    for wrong in ([*lines[:5], *lines[6:]], [*lines[:5], b"{}\n", *lines[5:]], [*lines[:5], b"\0\0\n"]):
+        output.write_bytes(b"".join(wrong))
+        with pytest.raises(UserError, match=r"line 6 is not the text that belongs there; .*head -n 5"):
+            run(jobs(folder, output))
+        assert output.read_bytes() == b"".join(wrong)
+    settings_path(output).write_text("{")
+    with pytest.raises(UserError, match=r"settings.json: damaged"):
+        run(jobs(folder, output))
+
+
+def test_a_file_has_one_writer(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "texts.jsonl"
+    with texts_file(output, {}, [], overwrite=False), pytest.raises(UserError, match="another process is writing"):
+        run(jobs(folder, output))
+
+
+def test_processes_share_the_texts(folder: Path, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "texts.jsonl"
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        run(jobs(folder, output))
+    parts = sorted(tmp_path.glob("texts-*.jsonl"))
+    assert [part.name for part in parts] == [f"texts-0000{rank}-of-00003.jsonl" for rank in range(3)]
+    lines = [part.read_bytes().splitlines(keepends=True) for part in parts]
+    together = [part[place] for place in range(14) for part in lines if place < len(part)]
+    assert b"".join(together) == whole
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(UserError, match="made by another number of processes"):
+        run(jobs(folder, output))
+    with pytest.raises(UserError, match="output: name a file"):
+        run(GenerateConfig(model=str(folder), device="cpu"))
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv("RANK")
+    with pytest.raises(UserError, match="made by another number of processes"):
+        run(jobs(folder, output))
+
+
+def test_progress_says_how_fast_and_how_long(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jp_llm.generate.run.PROGRESS_SECONDS", 0.0)
+    run(jobs(folder, tmp_path / "texts.jsonl"))
+    out, err = capsys.readouterr()
+    assert re.search(r"texts.jsonl: 30 of 40 texts, [\d.,]+ texts/s, [\d,]+ tokens/s, \d+ s left", err)
+    assert re.search(
+        r"40 made now in \d+ s \([\d.,]+ texts/s, [\d,]+ tokens/s\): \d+ ended by themselves, \d+ are", out
+    )
 
 
 def test_a_model_must_be_named() -> None:

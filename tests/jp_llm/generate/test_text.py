@@ -1,15 +1,18 @@
 """Continuations: what is drawn, what is never drawn, and that neighbours do not matter."""
 
+import copy
+import dataclasses
 import itertools
 import math
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from jp_llm.config.build import problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import SamplingConfig
-from jp_llm.generate.text import _processors, complete
+from jp_llm.generate.text import complete
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -27,8 +30,10 @@ def tokens(loaded: LoadedModel, prompts: list[str], sampling: SamplingConfig, ba
         SamplingConfig(max_new_tokens=24),
         SamplingConfig(max_new_tokens=24, top_k=20, top_p=0.9, temperature=1.5, repetition_penalty=1.3),
         SamplingConfig(max_new_tokens=24, no_repeat_ngram_size=2, min_new_tokens=24, num_return_sequences=2),
+        SamplingConfig(max_length=40, temperature=3.0, min_p=0.01, repetition_penalty=1.3, repetition_window=8),
+        SamplingConfig(max_new_tokens=24, temperature=3.0, typical_p=0.9, num_return_sequences=5),
     ],
-    ids=["greedy", "sampled", "filtered", "n-grams"],
+    ids=["greedy", "sampled", "filtered", "n-grams", "window", "typical"],
 )
 def test_neighbours_do_not_matter(loaded: LoadedModel, sampling: SamplingConfig) -> None:
     together = tokens(loaded, PROMPTS, sampling)
@@ -65,35 +70,6 @@ def test_the_prompt_and_the_text_are_apart(loaded: LoadedModel) -> None:
     assert completion.prompt == "春の朝、"
     # Bytes that are no UTF-8, which a model of random weights writes, read as transformers reads them.
     assert completion.text == loaded.tokenizer.decode(completion.tokens, skip_special_tokens=True)
-
-
-def draws(logits: list[float], sampling: SamplingConfig, rows: int) -> torch.Tensor:
-    """Share of each id among `rows` draws."""
-    scores = torch.tensor(logits).repeat(rows, 1)
-    processors = _processors(sampling, list(range(rows)), torch.device("cpu"))
-    chosen = processors(torch.zeros(rows, 1, dtype=torch.long), scores).argmax(-1)
-    return torch.bincount(chosen, minlength=len(logits)) / rows
-
-
-@pytest.mark.parametrize(
-    ("sampling", "kept"),
-    [
-        (SamplingConfig(temperature=1.0, top_p=1.0), 5),
-        (SamplingConfig(temperature=0.5, top_p=1.0), 5),
-        (SamplingConfig(temperature=2.0, top_p=1.0, top_k=3), 3),
-        (SamplingConfig(temperature=1.0, top_p=0.8), 2),
-    ],
-    ids=["plain", "cold", "top-k", "top-p"],
-)
-def test_draws_follow_the_probabilities(sampling: SamplingConfig, kept: int) -> None:
-    # Probabilities 0.5, 0.3, 0.12, 0.06, 0.02 at temperature 1.
-    logits = [math.log(p) for p in (0.02, 0.5, 0.12, 0.3, 0.06)]
-    scaled = torch.tensor(logits) / sampling.temperature
-    scaled[scaled.argsort(descending=True)[kept:]] = -math.inf
-    expected = scaled.softmax(0)
-    rows = 20_000
-    error = (expected * (1 - expected) / rows).sqrt()
-    assert ((draws(logits, sampling, rows) - expected).abs() <= 4 * error).all()
 
 
 def test_lengths_are_kept(loaded: LoadedModel, tokenizer: Tokenizer) -> None:
@@ -155,3 +131,149 @@ def test_contradictions_are_refused() -> None:
     assert problems_of(SamplingConfig(min_new_tokens=9, max_new_tokens=8))[0].startswith("min_new_tokens: 9")
     assert problems_of(SamplingConfig(do_sample=False, num_return_sequences=2))[0].startswith("num_return_sequences")
     assert not problems_of(SamplingConfig())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("sampling", "same"),
+    [
+        (SamplingConfig(do_sample=False), {}),
+        (SamplingConfig(do_sample=False, repetition_penalty=1.5), {"repetition_penalty": 1.5}),
+        (SamplingConfig(do_sample=False, no_repeat_ngram_size=3), {"no_repeat_ngram_size": 3}),
+        (SamplingConfig(do_sample=False, min_length=32, max_length=32), {"min_length": 32, "max_length": 32}),
+        (SamplingConfig(do_sample=False, top_k=1, min_new_tokens=9), {"min_new_tokens": 9}),
+    ],
+    ids=["plain", "penalty", "n-grams", "length", "minimum"],
+)
+def test_greedy_texts_are_those_of_transformers(
+    loaded: LoadedModel, tokenizer: Tokenizer, sampling: SamplingConfig, same: dict[str, float]
+) -> None:
+    sampling = sampling.model_copy(update={"max_new_tokens": 24})
+    if "max_length" not in same:
+        same = {"max_new_tokens": 24, **same}
+    never = [tokenizer.unk_id, tokenizer.bos_id, tokenizer.pad_id]
+    for prompt, ids in zip(PROMPTS, tokens(loaded, PROMPTS, sampling, batch_size=3), strict=True):
+        given = loaded.tokenizer(prompt, return_tensors="pt")
+        settings = GenerationConfig(
+            do_sample=False, suppress_tokens=never, eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.pad_id, **same
+        )
+        out = loaded.model.generate(**given, generation_config=settings)[0, given["input_ids"].shape[1] :]
+        assert ids == out.tolist()
+
+
+def test_a_batch_takes_in_new_rows_while_others_go_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows end at different places; the passes of the model are far fewer than batches of fixed rows would need."""
+    passes = 0
+    forward = loaded.model.forward
+
+    def counted(*arguments: object, **words: object) -> object:
+        nonlocal passes
+        passes += 1
+        return forward(*arguments, **words)
+
+    monkeypatch.setattr(loaded.model, "forward", counted)
+    sampling = SamplingConfig(
+        max_new_tokens=60, temperature=100.0, top_p=1.0, num_return_sequences=64, stop=("。", "山")
+    )
+    found = list(complete(loaded, [""], sampling, 8))
+    lengths = [len(completion.tokens) for completion in found]
+    assert [completion.number for completion in found] == list(range(64))
+    assert min(lengths) < 30
+    fixed = sum(max(lengths[start : start + 8]) for start in range(0, 64, 8))
+    refills = 64
+    assert passes < fixed + refills
+    assert passes <= sum(lengths) / 8 + 60 + refills
+
+
+def test_a_text_ends_before_a_stop_string(loaded: LoadedModel) -> None:
+    sampling = SamplingConfig(max_new_tokens=60, temperature=100.0, top_p=1.0, num_return_sequences=30)
+    plain = list(complete(loaded, ["春。"], sampling, 8))
+    stopped = list(complete(loaded, ["春。"], sampling.model_copy(update={"stop": ("の", "ア", "静か")}), 8))
+    reasons = set()
+    for whole, cut in zip(plain, stopped, strict=True):
+        places = [place for place in map(whole.text.find, ("の", "ア", "静か")) if place >= 0]
+        assert cut.text == whole.text[: min(places, default=len(whole.text))]
+        assert (cut.finish_reason == "stop") == bool(places)
+        assert whole.tokens[: len(cut.tokens)] == cut.tokens
+        reasons.add(cut.finish_reason)
+    assert reasons >= {"stop", "length"}
+
+
+def test_an_empty_text_is_a_text(loaded: LoadedModel, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that puts the end of the document at once."""
+    forward = loaded.model.forward
+
+    def ending(*arguments: object, **words: object) -> object:
+        out = forward(*arguments, **words)
+        out.logits[..., tokenizer.eos_id] = 1e4
+        return out
+
+    monkeypatch.setattr(loaded.model, "forward", ending)
+    found = list(complete(loaded, ["春"], SamplingConfig(max_new_tokens=9, num_return_sequences=5), 2))
+    assert [(each.number, each.text, each.tokens, each.finish_reason) for each in found] == [
+        (number, "", [tokenizer.eos_id], "end") for number in range(5)
+    ]
+
+
+def repeated(rows: list[list[int]], size: int = 4) -> float:
+    """Share of n-grams that occurred before in the same text."""
+    grams = [[tuple(ids[at : at + size]) for at in range(len(ids) - size + 1)] for ids in rows]
+    return 1 - sum(len(set(row)) for row in grams) / sum(map(len, grams))
+
+
+@pytest.fixture(scope="module")
+def looping(loaded: LoadedModel) -> LoadedModel:
+    """A model that sees the last token only, as one does early in training: the likeliest tokens run in rings."""
+    model = copy.deepcopy(loaded.model)
+    with torch.no_grad():
+        model.transformer.wpe.weight.zero_()
+        for block in model.transformer.h:
+            block.attn.c_proj.weight.zero_()
+    return dataclasses.replace(loaded, model=model)
+
+
+@pytest.mark.parametrize(
+    ("control", "most"),
+    [
+        ({"repetition_penalty": 1.5}, 0.3),
+        ({"repetition_penalty": 1.5, "repetition_window": 32}, 0.3),
+        ({"no_repeat_ngram_size": 4}, 0.0),
+        ({"do_sample": True, "temperature": 1.0, "top_p": 1.0, "min_p": 0.05}, 0.3),
+        ({"do_sample": True, "temperature": 1.0, "top_p": 1.0, "typical_p": 0.9}, 0.3),
+    ],
+    ids=["penalty", "window", "n-grams", "min-p", "typical"],
+)
+def test_controls_break_loops(looping: LoadedModel, control: dict[str, float], most: float) -> None:
+    sampling = SamplingConfig(max_new_tokens=54, min_new_tokens=54, do_sample=False)
+    prompts = ["", "春の朝、", "冬", "山", "English", "「どこ"]
+    assert repeated(tokens(looping, prompts, sampling)) > 0.6
+    found = repeated(tokens(looping, prompts, sampling.model_copy(update=control)))
+    assert found <= most
+
+
+def test_the_window_frees_what_lies_behind_it(loaded: LoadedModel) -> None:
+    plain = SamplingConfig(max_new_tokens=36, do_sample=False, repetition_penalty=2.0)
+    everything, window = (
+        tokens(loaded, PROMPTS, plain.model_copy(update={"repetition_window": size})) for size in (0, 4)
+    )
+    assert everything != window
+    assert everything == tokens(loaded, PROMPTS, plain.model_copy(update={"repetition_window": 1000}))
+    assert repeated(window, 1) > repeated(everything, 1)
+
+
+def test_a_prompt_as_long_as_max_length_is_refused(loaded: LoadedModel) -> None:
+    with pytest.raises(UserError, match=r"prompt 2 .* tokens leave none of max_length 5"):
+        tokens(loaded, ["春", "春" * 9], SamplingConfig(max_length=5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"max_length": 8, "min_length": 9}, "min_length: 9 is more than max_length 8"),
+        ({"max_length": 8, "min_new_tokens": 9}, "min_new_tokens: 9 is more than max_length 8"),
+        ({"repetition_window": 8}, "repetition_window: does nothing"),
+        ({"stop": ("",)}, "stop: an empty string"),
+    ],
+)
+def test_settings_without_sense_are_refused(settings: dict[str, int], key: str) -> None:
+    assert problems_of(SamplingConfig(**settings))[0].startswith(key)
