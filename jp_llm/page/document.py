@@ -52,7 +52,8 @@ figcaption { font-weight: 600 } .legend { color: var(--quiet); font-size: 12px; 
 .legend i { display: inline-block; width: 1em; height: .25em; margin-right: .4em; vertical-align: .25em }
 .legend b { font-weight: 600; margin-right: .3em }
 .grid { stroke: var(--rule); stroke-width: 1 } .mark { stroke-width: 1; stroke-dasharray: 2 2 }
-.line { fill: none; stroke-width: 1.5; stroke-linejoin: round } .faint { stroke-width: 1; opacity: .7; stroke-dasharray: 4 2 }
+.line { fill: none; stroke-width: 1.5; stroke-linejoin: round }
+.faint { stroke-width: 1; opacity: .7; stroke-dasharray: 4 2 }
 .band { opacity: .25; stroke: none }
 @media print { body { max-width: none; margin: 0 } pre { max-height: none } a { color: inherit } }
 """ + "\n".join(

@@ -27,7 +27,7 @@ def json_objects(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     except OSError as error:
         notes.append(f"{path.name} cannot be read: {error.strerror}.")
     if unreadable:
-        end = ", the last of them cut off at the end of the file" if cut else ""
+        end = "; the file ends in the middle of a line" if cut else ""
         notes.append(f"{path.name}: {unreadable:,} line{'s' * (unreadable > 1)} could not be read{end}.")
 
 

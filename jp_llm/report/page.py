@@ -123,8 +123,6 @@ def _summary(run: RunRecord) -> Iterator[tuple[str, str]]:
         yield "tokens", f"{tokens[-1]:,.0f}"
     if len(losses := run.train.known("loss")):
         yield "loss", f"{losses[0]:.4f} at first, {losses[-1]:.4f} at last, {losses.min():.4f} at best"
-    for name, value in _last_held_out(run):
-        yield f"held-out {name}", f"{value:.3f} bits/character"
     if len(speed := run.train.known("tokens_per_second")):
         yield "throughput", f"{np.median(speed):,.0f} tokens/s (median)"
     if len(mfu := run.train.known("mfu")):
@@ -139,6 +137,8 @@ def _summary(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "skips, rewinds, hangs", ", ".join(f"{kinds.count(kind):,}" for kind in ("skip", "rewind", "hang"))
     if run.checkpoint:
         yield "newest checkpoint", str(run.checkpoint["name"])
+    for name, value in _last_held_out(run):
+        yield f"held-out {name}", f"{value:.3f} bits/character"
 
 
 def _last_held_out(run: RunRecord) -> Iterator[tuple[str, float]]:
@@ -279,8 +279,6 @@ def _hashes(run: RunRecord) -> Iterator[Html]:
         ("layout", ", ".join(f"{key} {value}" for key, value in mapping(newest.get("layout")).items())),
         ("state", ", ".join(f"{key} {_shown(value)}" for key, value in mapping(newest.get("state")).items())),
     ]
-    if run.dataset is not None and run.dataset.fingerprint != newest.get("data_fingerprint"):
-        rows.append(("note", "the dataset that lies there now is another one than the checkpoint's"))
     yield facts(rows)
 
 

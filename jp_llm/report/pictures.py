@@ -22,7 +22,7 @@ _TITLES = {
 _UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 _SELDOM = {"mfu", "peak_memory_bytes"}
 """Not recorded where the device has none."""
-_FROM_ZERO = {"tokens_per_second", "mfu", "peak_memory_bytes"}
+_FROM_ZERO = {"learning_rate", "tokens_per_second", "mfu", "peak_memory_bytes"}
 _OF_SKIPS = {"skip", "rewind", "restart", "hang", "process died", "copies differ", "stop"}
 """Kinds of marks that stand on curves over steps; the others would only be in the way."""
 
@@ -107,6 +107,9 @@ def _progress(run: RunRecord) -> Html:
             steps.append(np.nan)
         seconds.append(second)
         steps.append(step)
+        if event.get("event") == "rewind":
+            seconds.append(second)
+            steps.append(number(event.get("to_step")))
     unit, size = next((name, size) for name, size in _UNITS if max(seconds) >= 2 * size or size == 1)
     line = Series("", _numbers(seconds) / size, _numbers(steps))
     shown = [replace(mark, x=mark.x / size) for mark in marks(run, over="seconds")]
