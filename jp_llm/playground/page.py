@@ -44,11 +44,11 @@ def build_page(trials: Trials, prompt: str, *, has_guard: bool) -> Any:
                 )
         with gradio.Group(), gradio.Row():
             seed = gradio.Number(
-                defaults.seed, label="seed", info="the same seed gives the same text", precision=0, min_width=260
+                defaults.seed, label="seed", info="the same seed gives the same text", precision=0, min_width=340
             )
             sliders = [
                 gradio.Slider(
-                    least, most, value=getattr(defaults, name), step=step, label=name, info=info, min_width=260
+                    least, most, value=getattr(defaults, name), step=step, label=name, info=info, min_width=340
                 )
                 for name, least, most, step, info in _SLIDERS
             ]
