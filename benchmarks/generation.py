@@ -23,7 +23,7 @@ import torch
 from _report import report
 
 from jp_llm.export.inference import LoadedModel, open_model
-from jp_llm.export.reload import quiet_transformers
+from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.generate.config import SamplingConfig
 
 ROOT = Path(__file__).resolve().parents[1]

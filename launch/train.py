@@ -16,6 +16,7 @@ def train(config: RunConfig) -> ExitCode:
 
         run_dry(config)
         return ExitCode.DONE
+    from jp_llm.report.at_end import reported
     from jp_llm.train.control import Signals
     from jp_llm.train.preflight import check
     from jp_llm.train.status import held, say_refused
@@ -28,7 +29,7 @@ def train(config: RunConfig) -> ExitCode:
         say_refused(config, error)
         raise
     folder, world = RunFolder(preflight.run_dir), preflight.world
-    with held(folder, world), Pulse(folder, world, config.watchdog) as pulse:
+    with held(folder, world), reported(folder.path, world.is_main), Pulse(folder, world, config.watchdog) as pulse:
         from jp_llm.train.build import run as run_training
 
         code = run_training(preflight, pulse, signals)

@@ -105,6 +105,7 @@ def test_a_run_from_the_command_line(launcher: str, data: Path, tmp_path: Path) 
     assert f"{socket.gethostname()}" in result.stdout
     assert f": {ranks} on cpu" in result.stdout or f"(node 0): {ranks} on cpu" in result.stdout
     assert CheckpointStore(run_dir).steps() == [2]
+    assert "Done: 2 steps of 2, and the last is saved." in (run_dir / "report.html").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == [HOSTILE]
 
 

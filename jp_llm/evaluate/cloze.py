@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.evaluate.documents import Text
+from jp_llm.texts.documents import Text
 from jp_llm.evaluate.interval import wilson
 from jp_llm.evaluate.result import markdown_table, percent
 from jp_llm.evaluate.score import continuation_nats, split_ids

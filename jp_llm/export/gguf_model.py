@@ -47,7 +47,7 @@ class GGUFModel:
         """
         from transformers import AutoConfig
 
-        from jp_llm.export.reload import quiet_transformers
+        from jp_llm.huggingface.reload import quiet_transformers
 
         with quiet_transformers():
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -1,55 +1,48 @@
 """What a run came to, as a table for the terminal: corpus, model, loss curve, held-out measures, samples, files."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
 
-from jp_llm.config.section import Section
+from jp_llm.report.config import PAGE_FILE, ReportConfig
+from jp_llm.report.happenings import state_words
+from jp_llm.report.lines import mapping, number
+from jp_llm.report.page import write_page
+from jp_llm.report.run_record import RunRecord, read_run
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, read_json_lines
-from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 48
 
 
-class ReportConfig(Section):
-    """A run, and what was made of it."""
-
-    run_dir: str = ""
-    """Run folder of launch/train.py."""
-    model: str | None = None
-    """Hugging Face folder that was exported from it."""
-    evaluation: str | None = None
-    """JSON file of launch/evaluate.py."""
-    texts: str | None = None
-    """JSON Lines file of launch/generate.py."""
-
-    def problems(self) -> list[str]:
-        return [] if self.run_dir else ["run_dir: name a run folder, e.g. run_dir=runs/first"]
-
-
 def run(config: ReportConfig) -> None:
-    """Print the table.
+    """Print the table of each run, and write the page of all.
 
     Raises:
-        UserError: the run folder holds no metrics, or a named file is missing.
+        UserError: a run folder holds nothing of a run, or a named file is missing.
     """
-    run_dir = Path(config.run_dir)
-    if not (run_dir / "metrics.jsonl").is_file():
-        raise UserError(f"{run_dir}: no metrics.jsonl; name the run_dir of launch/train.py")
-    rows = [*_data_rows(run_dir), *_training_rows(run_dir)]
-    if config.evaluation:
-        rows += _evaluation_rows(_existing(config.evaluation))
-    if config.texts:
-        rows += _text_rows(_existing(config.texts))
-    rows += [("run folder", str(run_dir))]
-    if config.model:
-        rows += [("model", str(_existing(config.model)))]
-    print(table(rows))
+    evaluation = _existing(config.evaluation) if config.evaluation else None
+    runs = [read_run(Path(folder).expanduser(), evaluation) for folder in config.run_dir]
+    output = Path(config.output).expanduser() if config.output else runs[0].folder / PAGE_FILE
+    tables = []
+    for record in runs:
+        rows = [("state", state_words(record)), *_data_rows(record), *_training_rows(record)]
+        if evaluation is not None:
+            rows += _evaluation_rows(evaluation)
+        if config.texts:
+            rows += _text_rows(_existing(config.texts))
+        rows += [("run folder", str(record.folder))]
+        if config.model:
+            rows += [("model", str(_existing(config.model)))]
+        rows += [("note", note) for note in record.notes]
+        tables.append(table([*rows, ("report", str(output))]))
+    write_page(output, runs)
+    print("\n".join(tables))
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
@@ -74,12 +67,10 @@ def curve(values: Sequence[float], width: int = _CURVE_WIDTH) -> str:
     return "".join(_BARS[round((mean - low) * scale)] for mean in means)
 
 
-def _data_rows(run_dir: Path) -> Iterator[tuple[str, str]]:
-    config = yaml.safe_load((run_dir / "config.resolved.yaml").read_text(encoding="utf-8"))
-    folder = Path(config["data"]["path"])
-    if not (folder / DATASET_FILE).is_file():
+def _data_rows(record: RunRecord) -> Iterator[tuple[str, str]]:
+    manifest = record.dataset
+    if manifest is None:
         return
-    manifest = DatasetManifest.load(folder)
     lines = []
     for source in manifest.sources:
         documents, characters = manifest.documents("train", source), manifest.characters("train", source)
@@ -90,35 +81,41 @@ def _data_rows(run_dir: Path) -> Iterator[tuple[str, str]]:
             f"held out {manifest.documents('validation', source):,} documents"
         )
     yield "corpus", "\n".join(lines)
-    yield "tokenizer", f"{manifest.tokenizer.vocab_size:,} pieces, {folder / manifest.tokenizer.folder}"
+    folder = Path(record.config["data"]["path"]) / manifest.tokenizer.folder
+    yield "tokenizer", f"{manifest.tokenizer.vocab_size:,} pieces, {folder}"
 
 
-def _training_rows(run_dir: Path) -> Iterator[tuple[str, str]]:
-    records = read_json_lines(run_dir / "metrics.jsonl")
-    # After a resume a step may stand twice: the later record counts.
-    steps = {record["step"]: record for record in records if record["kind"] == "train"}
-    train = [steps[step] for step in sorted(steps)]
-    if train:
-        losses = [record["loss"] for record in train if record["loss"] is not None]
-        speed = sorted(record["tokens_per_second"] for record in train)[len(train) // 2]
-        yield "training", f"{train[-1]['step']:,} steps, {train[-1]['consumed_tokens']:,} tokens, {speed:,.0f} tokens/s"
-        if losses:
-            yield "loss", f"{losses[0]:.3f} {curve(losses)} {losses[-1]:.3f}"
-    held_out = [record for record in records if record["kind"] == "eval"]
-    if held_out:
-        yield "held out", "\n".join(_measures(name, values) for name, values in held_out[-1]["sources"].items())
+def _training_rows(record: RunRecord) -> Iterator[tuple[str, str]]:
+    train = record.train
+    steps, tokens, speed = train["step"], train.known("consumed_tokens"), train.known("tokens_per_second")
+    if len(steps):
+        known = [f"{steps[-1]:,.0f} steps"]
+        known += [f"{tokens[-1]:,.0f} tokens"] if len(tokens) else []
+        known += [f"{np.median(speed):,.0f} tokens/s"] if len(speed) else []
+        yield "training", ", ".join(known)
+    if len(losses := train.known("loss")):
+        yield "loss", f"{losses[0]:.3f} {curve(losses.tolist())} {losses[-1]:.3f}"
+    if record.evaluations:
+        sources = record.evaluations[max(record.evaluations)]
+        yield "held out", "\n".join(_measures(name, values) for name, values in sources.items())
 
 
 def _evaluation_rows(path: Path) -> Iterator[tuple[str, str]]:
-    sources: dict[str, Any] = read_json(path)["sources"]
-    yield "evaluation", "\n".join([*(_measures(name, values) for name, values in sources.items()), str(path)])
-
-
-def _measures(name: str, values: dict[str, float]) -> str:
-    return (
-        f"{name}: {values['bits_per_character']:.3f} bits/character, {values['bits_per_byte']:.3f} bits/byte, "
-        f"perplexity {values['perplexity']:.1f}"
+    sources = mapping(mapping(read_json(path)).get("sources"))
+    yield (
+        "evaluation",
+        "\n".join(
+            [*(_measures(name, values) for name, values in sources.items() if isinstance(values, dict)), str(path)]
+        ),
     )
+
+
+def _measures(name: str, values: Mapping[str, Any]) -> str:
+    bits = [(number(values.get(f"bits_per_{unit}")), unit) for unit in ("character", "byte")]
+    found = [f"{value:.3f} bits/{unit}" for value, unit in bits if math.isfinite(value)]
+    if math.isfinite(perplexity := number(values.get("perplexity"))):
+        found.append(f"perplexity {perplexity:.1f}")
+    return f"{name}: {', '.join(found)}"
 
 
 def _text_rows(path: Path) -> Iterator[tuple[str, str]]:

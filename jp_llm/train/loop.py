@@ -149,6 +149,11 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def _peak_memory(device: torch.device) -> int | None:
+    """The most that tensors of this process have taken of its GPU since the start."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def _due(step: int, every: int, last: bool) -> bool:
     return last or (every > 0 and step % every == 0)
 
@@ -184,5 +189,6 @@ def _train_record(run: Run, result: StepResult, rate: float) -> dict[str, Any]:
         **({} if result.applied else {"reason": result.refused}),
         "tokens_per_second": speed.tokens_per_second,
         "mfu": speed.mfu,
+        "peak_memory_bytes": _peak_memory(run.engine.zero.device),
         "seconds_left": (run.config.train.num_steps - run.state.step) * speed.seconds_per_step,
     }

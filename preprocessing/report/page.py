@@ -3,29 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from preprocessing.report.charts import bar, histogram
-from preprocessing.report.element import Html, element, joined
+from jp_llm.page.document import document, table, table_row
+from jp_llm.page.element import Html, element, joined
+from jp_llm.page.histogram import bar, histogram
 from preprocessing.report.histograms import SHOWN, WHENS
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_STYLE = """
-body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em; color: #222 }
-h1, h2, h3 { line-height: 1.2; margin: 1.6em 0 .5em }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .15em .6em; border-bottom: 1px solid #ddd; vertical-align: top }
-th:first-child, td:first-child { text-align: left }
-tr.reason td { color: #666; border-bottom: 1px dotted #eee }
-tr.reason td:first-child { padding-left: 2em }
-tr.stage td { font-weight: 600 }
-.bar { width: 9em; background: #f2f2f2; height: .9em; margin-top: .3em }
-.bar div { height: 100% } .kept { background: #3a7ca5 } .lost { background: #c8553d }
-svg { margin: 0 1.5em 1em 0 } .series0 { fill: #b9c4cc } .series1 { fill: #3a7ca5 }
-text { font-size: 10px; fill: #555 } text.title { font-size: 11px; fill: #222 } text.label { text-anchor: middle }
-details { margin: .3em 0 } summary { cursor: pointer }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; background: #f7f7f7; margin: .2em 0 .6em;
-      padding: .4em .6em; max-height: 16em; overflow: auto }
-pre.before { background: #fbeeeb } pre.after { background: #ebf3f8 } .id { color: #888; font-size: 12px }
-"""
 
 
 def page_of(report: Mapping[str, Any]) -> str:
@@ -40,13 +21,7 @@ def page_of(report: Mapping[str, Any]) -> str:
         body.append(_duplicates(report["duplicates"]))
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     body.append(element("p", f"Configuration {report['config_fingerprint']}; {versions}", class_="id"))
-    head = element(
-        "head",
-        Html(f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        element("title", title),
-        element("style", Html(_STYLE)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', *body), lang='en')}\n"
+    return document(title, *body)
 
 
 def _total(report: Mapping[str, Any]) -> Html:
@@ -55,15 +30,15 @@ def _total(report: Mapping[str, Any]) -> Html:
         rows.append(_summary_row("total", report["total"], class_="stage"))
     columns = ("source", "documents read", "train", "validation", "characters", "MB", "tokens", "chars/token")
     hours = report["core_hours"]
-    costs = [_row((stage, f"{value:,.4f}")) for stage, value in hours.items()]
-    costs.append(_row(("total", f"{sum(hours.values()):,.4f}"), class_="stage"))
-    return joined(_table(columns, rows), element("h2", "Cost"), _table(("stage", "core-hours"), costs))
+    costs = [table_row((stage, f"{value:,.4f}")) for stage, value in hours.items()]
+    costs.append(table_row(("total", f"{sum(hours.values()):,.4f}"), class_="stage"))
+    return joined(table(columns, rows), element("h2", "Cost"), table(("stage", "core-hours"), costs))
 
 
 def _summary_row(name: str, source: Mapping[str, Any], class_: str | None = None) -> Html:
     tokens = sum(source["tokens"].values())
     ratio = source["characters_per_token"]
-    return _row(
+    return table_row(
         (
             name,
             f"{source['documents_in'] + sum(source['rejected'].values()):,}",
@@ -101,7 +76,7 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
         seconds, speed = row.get("cpu_seconds"), row.get("megabytes_per_second")
         label = row["stage"] if row["step"] is None else row["step"]
         rows.append(
-            _row(
+            table_row(
                 (
                     label,
                     f"{row['documents_in']:,}",
@@ -120,20 +95,20 @@ def _funnel(funnel: Sequence[Mapping[str, Any]]) -> Html:
             rows += _reasons(row, most)
         if "cpu_seconds_but_steps" in row:
             rest = row["cpu_seconds_but_steps"] / 3600
-            rows.append(_row(("reading and writing", *[""] * 6, f"{rest:,.5f}", ""), "reason"))
-    return _table(columns, rows)
+            rows.append(table_row(("reading and writing", *[""] * 6, f"{rest:,.5f}", ""), "reason"))
+    return table(columns, rows)
 
 
 def _reasons(row: Mapping[str, Any], most: int) -> Iterable[Html]:
     for reason, dropped in row["dropped"].items():
         share = bar(dropped["documents"] / most, "lost")
         size = [_optional(dropped.get("characters"), ",d"), ""]
-        yield _row((f"dropped: {reason}", f"{dropped['documents']:,}", "", *size, "", share, "", ""), "reason")
+        yield table_row((f"dropped: {reason}", f"{dropped['documents']:,}", "", *size, "", share, "", ""), "reason")
     for what, number in row.get("changed", {}).items():
-        yield _row((f"changed: {what}", "", "", "", "", f"{number:,}", "", "", ""), "reason")
+        yield table_row((f"changed: {what}", "", "", "", "", f"{number:,}", "", "", ""), "reason")
     if row.get("characters_removed") or row.get("characters_added"):
         what = f"characters: -{row['characters_removed']:,} +{row['characters_added']:,}"
-        yield _row((what, *[""] * 8), "reason")
+        yield table_row((what, *[""] * 8), "reason")
 
 
 def _histograms(found: Mapping[str, Any]) -> Html:
@@ -185,17 +160,17 @@ def _duplicates_of(kind: str, found: Mapping[str, Any]) -> Iterable[Html]:
     yield element("h3", f"{kind} duplicates".capitalize())
     numbers = [(key, value) for key, value in found.items() if isinstance(value, int)]
     if numbers:
-        yield _table(("what", "number"), [_row((key, f"{value:,}")) for key, value in numbers])
+        yield table(("what", "number"), [table_row((key, f"{value:,}")) for key, value in numbers])
     if sizes := _objects(found, "sizes"):
         labels = [f"from {size.get('from')}" for size in sizes]
         groups = [int(size.get("groups", 0)) for size in sizes]
         yield histogram("groups by number of documents", labels, [[], groups], max(60.0 * len(sizes), 240.0))
-        rows = [_row((label, f"{number:,}")) for label, number in zip(labels, groups, strict=True)]
-        yield _table(("documents", "groups"), rows)
+        rows = [table_row((label, f"{number:,}")) for label, number in zip(labels, groups, strict=True)]
+        yield table(("documents", "groups"), rows)
     if pairs := _objects(found, "pairs"):
         columns = ("source of the dropped", "source of the kept", "documents")
-        yield _table(
-            columns, [_row(_text(pair.get(key, "")) for key in ("dropped", "kept", "documents")) for pair in pairs]
+        yield table(
+            columns, [table_row(_text(pair.get(key, "")) for key in ("dropped", "kept", "documents")) for pair in pairs]
         )
     titles = {"largest": "Largest clusters", "sample": "Pairs, drawn by lot", "sample_kept": "Pairs that both stay"}
     for key, title in titles.items():
@@ -220,15 +195,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(_text(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _table(columns: Sequence[str], rows: Iterable[Html]) -> Html:
-    head = element("thead", element("tr", *(element("th", column) for column in columns)))
-    return element("table", head, element("tbody", *rows))
-
-
-def _row(cells: Iterable[str | Html], class_: str | None = None) -> Html:
-    return element("tr", *(element("td", cell) for cell in cells), class_=class_)
 
 
 def _optional(value: float | None, form: str) -> str:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from jp_llm.runtime.files import atomic_writer, write_json
+from jp_llm.page.document import write_document
+from jp_llm.runtime.files import write_json
 from preprocessing.config import CorpusConfig
 from preprocessing.report.data import report_of
 from preprocessing.report.page import page_of
@@ -15,5 +16,4 @@ def write_reports(folder: Path, config: CorpusConfig, summaries: Summaries) -> N
     """Write both files into the output folder. The same corpus gives the same files, but for the times in them."""
     report = report_of(folder, config, summaries)
     write_json(folder / REPORT_FILE, report)
-    with atomic_writer(folder / PAGE_FILE) as file:
-        file.write(page_of(report).encode("utf-8", "replace"))
+    write_document(folder / PAGE_FILE, page_of(report))

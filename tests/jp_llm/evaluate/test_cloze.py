@@ -10,7 +10,7 @@ import torch
 
 from jp_llm.evaluate.cloze import LENGTH_RATIO, MOST_PER_DOCUMENT, ClozeItem, cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.evaluate.documents import Text
+from jp_llm.texts.documents import Text
 from jp_llm.evaluate.score import continuation_nats, encode
 from jp_llm.export.inference import LoadedModel
 from jp_llm.runtime.errors import UserError

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jp_llm.report.summary import ReportConfig, curve, run
+from jp_llm.report.config import ReportConfig
+from jp_llm.report.summary import curve, run
 from jp_llm.runtime.errors import UserError
 
 MEASURES = {"loss": 3.0, "perplexity": 20.0855, "bits_per_character": 2.5, "bits_per_byte": 0.9}
@@ -24,7 +25,8 @@ def train_record(step: int, loss: float | None) -> dict[str, Any]:
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     (tmp_path / "config.resolved.yaml").write_text(yaml.safe_dump({"data": {"path": str(tmp_path / "gone")}}))
-    records = [train_record(1, 9.0), train_record(2, 8.0), train_record(3, None), train_record(2, 7.5)]
+    losses = [(1, 9.0), (2, 8.0), (3, 7.9), (2, 7.5), (3, None)]
+    records = [train_record(step, loss) for step, loss in losses]
     write_lines(tmp_path / "metrics.jsonl", [*records, {"kind": "eval", "step": 3, "sources": {"books": MEASURES}}])
     return tmp_path
 
@@ -63,8 +65,11 @@ def test_a_curve_is_as_wide_as_asked_and_spans_the_bars() -> None:
 
 
 def test_what_is_not_there_is_named(run_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no metrics\.jsonl"):
+    with pytest.raises(UserError, match=r"no such folder"):
         run(ReportConfig(run_dir=str(tmp_path / "nothing")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no metrics\.jsonl and nothing else of a run"):
+        run(ReportConfig(run_dir=str(tmp_path / "empty")))
     with pytest.raises(UserError, match=r"texts: no such file"):
         run(ReportConfig(run_dir=str(run_dir), texts=str(run_dir / "texts")))
     assert ReportConfig().problems() == ["run_dir: name a run folder, e.g. run_dir=runs/first"]

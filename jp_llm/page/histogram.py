@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from preprocessing.report.element import Html, element
+from jp_llm.page.element import Html, element
 
 _HEIGHT, _LABELS, _TOP = 110.0, 16.0, 14.0
 

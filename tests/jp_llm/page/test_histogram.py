@@ -1,6 +1,6 @@
 from xml.etree import ElementTree
 
-from preprocessing.report.charts import bar, histogram
+from jp_llm.page.histogram import bar, histogram
 
 
 def test_the_tallest_bar_is_as_high_as_the_picture_and_the_others_in_proportion():

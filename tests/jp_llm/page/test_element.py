@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsed_html import ParsedHtml
 
-from preprocessing.report.element import Html, element, escaped, joined
+from jp_llm.page.element import Html, element, escaped, joined
 
 
 def test_texts_are_escaped_and_elements_are_not():

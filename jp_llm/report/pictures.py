@@ -1,0 +1,125 @@
+"""The curves of one run, and those of several in one picture."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from jp_llm.page.curves import COLOURS, Mark, Series, curves, grid
+from jp_llm.page.element import Html
+from jp_llm.report.happenings import begun, marks, step_of
+from jp_llm.report.lines import number
+from jp_llm.report.run_record import Numbers, RunRecord
+
+_TITLES = {
+    "loss": "Loss (nats per token)",
+    "learning_rate": "Learning rate",
+    "grad_norm": "Gradient norm",
+    "tokens_per_second": "Throughput (tokens per second)",
+    "mfu": "Model FLOPs utilisation (share of the peak)",
+    "peak_memory_bytes": "Most memory of the main process's GPU (GiB)",
+}
+_UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+_SELDOM = {"mfu", "peak_memory_bytes"}
+"""Not recorded where the device has none."""
+_FROM_ZERO = {"learning_rate", "tokens_per_second", "mfu", "peak_memory_bytes"}
+_OF_SKIPS = {"skip", "rewind", "restart", "hang", "process died", "copies differ", "stop"}
+"""Kinds of marks that stand on curves over steps; the others would only be in the way."""
+
+
+def pictures(runs: Sequence[RunRecord]) -> Html:
+    """Of what was recorded; one run with its marks, several by colour."""
+    single = len(runs) == 1
+    shown = _distinct([mark for mark in marks(runs[0], over="step") if mark.kind in _OF_SKIPS]) if single else []
+    found = []
+    for column, title in _TITLES.items():
+        series = [one for place, run in enumerate(runs) for one in _series(run, column, place, single)]
+        if series or column not in _SELDOM:
+            found.append(curves(title, series, x_label="step", marks=shown, from_zero=column in _FROM_ZERO))
+    found += [_held_out(runs[0], shown)] if single else _held_out_by_source(runs)
+    found += _repetition(runs, shown)
+    if single:
+        found.append(_progress(runs[0]))
+    return grid(found)
+
+
+def _series(run: RunRecord, column: str, place: int, single: bool) -> list[Series]:
+    scale = 2**-30 if column == "peak_memory_bytes" else 1.0
+    x, y = run.train["step"], run.train[column] * scale
+    if not np.isfinite(y).any():
+        return []
+    colour = place % COLOURS
+    name = "" if single else run.name
+    found = []
+    if single and column == "loss" and np.isfinite(run.train.given_up(column)).any():
+        name = "that counts"
+        lost = (run.train.given_up("step"), run.train.given_up(column))
+        found.append(Series("given up by a restart or a rewind", *lost, colour=1, faint=True))
+    return [Series(name, x, y, colour), *found]
+
+
+def _held_out(run: RunRecord, shown: Sequence[Mark]) -> Html:
+    names = list(dict.fromkeys(name for sources in run.evaluations.values() for name in sources))
+    series = [_measure(run, name, name, place) for place, name in enumerate(names)]
+    return curves("Held-out text (bits per character)", series, x_label="step", marks=shown)
+
+
+def _held_out_by_source(runs: Sequence[RunRecord]) -> list[Html]:
+    names = dict.fromkeys(name for run in runs for sources in run.evaluations.values() for name in sources)
+    return [
+        curves(
+            f"Held-out {name} (bits per character)",
+            [_measure(run, name, run.name, place) for place, run in enumerate(runs) if run.evaluations],
+            x_label="step",
+        )
+        for name in names
+    ]
+
+
+def _measure(run: RunRecord, source: str, name: str, place: int) -> Series:
+    steps = sorted(run.evaluations)
+    values = [number(run.evaluations[step].get(source, {}).get("bits_per_character")) for step in steps]
+    return Series(name, np.array(steps), np.array(values, np.float64), place % COLOURS)
+
+
+def _repetition(runs: Sequence[RunRecord], shown: Sequence[Mark]) -> list[Html]:
+    series = []
+    for place, run in enumerate(runs):
+        if run.repetition:
+            steps = sorted(run.repetition)
+            values = [number(run.repetition[step].get("repeated_4grams")) for step in steps]
+            name = run.name if len(runs) > 1 else ""
+            series.append(Series(name, np.array(steps), np.array(values, np.float64), place % COLOURS))
+    title = "Repetition in samples (share of 4-grams that stood before)"
+    return [curves(title, series, x_label="step", marks=shown, from_zero=True)] if series else []
+
+
+def _progress(run: RunRecord) -> Html:
+    """Steps over time; the line is broken where nothing ran."""
+    begin = begun(run)
+    seconds, steps = [0.0], [np.nan]
+    for event in run.events:
+        second, step = number(event.get("time")) - begin, step_of(event)
+        if not (np.isfinite(second) and np.isfinite(step)) or event.get("event") in ("hang", "attempt_end"):
+            continue
+        if event.get("event") in ("start", "resume"):
+            seconds.append(second)
+            steps.append(np.nan)
+        seconds.append(second)
+        steps.append(step)
+        if event.get("event") == "rewind":
+            seconds.append(second)
+            steps.append(number(event.get("to_step")))
+    unit, size = next((name, size) for name, size in _UNITS if max(seconds) >= 2 * size or size == 1)
+    line = Series("", _numbers(seconds) / size, _numbers(steps))
+    shown = [replace(mark, x=mark.x / size) for mark in marks(run, over="seconds")]
+    return curves("Progress (step)", [line], x_label=f"{unit} since the start", marks=shown)
+
+
+def _numbers(values: Sequence[float]) -> Numbers:
+    return np.array(values, np.float64)
+
+
+def _distinct(found: Sequence[Mark]) -> list[Mark]:
+    """A hang and the restart from it stand where the step is known."""
+    return [mark for mark in found if np.isfinite(mark.x)]
