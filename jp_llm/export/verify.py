@@ -112,7 +112,10 @@ def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> 
         for name, restored in zip(rule.sources, transforms.restore(rule, tensor, model), strict=True):
             whole = source.read(name)
             if not whole.isfinite().all():
-                raise UserError(f"{name} holds NaN or infinity: the training had failed; choose an earlier checkpoint")
+                raise UserError(
+                    f"{name} holds NaN or infinity: the training had failed; choose an earlier checkpoint (or another "
+                    "dtype than fp16, which ends at 65,504)"
+                )
             if rule.transform == "vocabulary":
                 whole, restored = whole[: model.vocab_size], restored[: model.vocab_size]
             if not torch.equal(whole, restored):
