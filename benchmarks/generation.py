@@ -23,8 +23,8 @@ import torch
 from _report import report
 
 from jp_llm.export.inference import LoadedModel, open_model
-from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.generate.config import SamplingConfig
+from jp_llm.huggingface.reload import quiet_transformers
 
 ROOT = Path(__file__).resolve().parents[1]
 POLL_SECONDS = 0.1

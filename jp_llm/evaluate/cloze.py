@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.texts.documents import Text
 from jp_llm.evaluate.interval import wilson
 from jp_llm.evaluate.result import markdown_table, percent
 from jp_llm.evaluate.score import continuation_nats, split_ids
 from jp_llm.export.inference import LoadedModel
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.documents import Text
 
 SHORTEST = 8
 LONGEST = 100

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from jp_llm.export.inference import LoadedModel
-from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.generate.config import SamplingConfig
+from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.playground.stream import stream
 from jp_llm.runtime.errors import UserError
 

@@ -10,10 +10,10 @@ import torch
 
 from jp_llm.evaluate.cloze import LENGTH_RATIO, MOST_PER_DOCUMENT, ClozeItem, cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.texts.documents import Text
 from jp_llm.evaluate.score import continuation_nats, encode
 from jp_llm.export.inference import LoadedModel
 from jp_llm.runtime.errors import UserError
+from jp_llm.texts.documents import Text
 
 CONFIG = ClozeConfig(items=20, choices=4, context_characters=60)
 WORDS = "山川町人朝夜花雪船声空海道雨風木石光影春夏秋冬"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 
-from jp_llm.huggingface.reload import load_tokenizer, quiet_transformers
 from jp_llm.export.verify import load_reference
+from jp_llm.huggingface.reload import load_tokenizer, quiet_transformers
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed")
