@@ -148,7 +148,7 @@ def show(
         rows,
         steps=options.steps,
         learning_rate=options.learning_rate,
-        pretraining_steps=options.pretraining_steps,
+        pretraining_steps=None if options.pretrained else options.pretraining_steps,
     )
     print_samples(list(models), results)
 
