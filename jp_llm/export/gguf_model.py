@@ -1,7 +1,7 @@
 """A Hugging Face folder in the words of llama.cpp: metadata, names and layouts of the tensors.
 
 Names come from the table of the `gguf` package. What llama.cpp computes was read in its sources (`src/models/gpt2.cpp`,
-`gptneox.cpp`, `llama.cpp`, `command-r.cpp`) and is compared in the tests with the library itself:
+`gptneox.cpp`, `llama.cpp`, `command-r.cpp`) and is compared in the tests with the library where it is installed:
 
 - Linear weights are [out, in]; q, k and v of GPT-2 and GPT-NeoX lie one after another in one matrix.
 - LLaMA and Command R rotate neighbouring dimensions (interleaved), GPT-NeoX halves. Cohere's files are interleaved

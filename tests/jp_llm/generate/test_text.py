@@ -236,7 +236,7 @@ def looping(loaded: LoadedModel) -> LoadedModel:
     ("control", "most"),
     [
         ({"repetition_penalty": 1.5}, 0.3),
-        ({"repetition_penalty": 1.5, "repetition_window": 32}, 0.3),
+        ({"repetition_penalty": 1.5, "repetition_window": 16}, 0.5),
         ({"no_repeat_ngram_size": 4}, 0.0),
         ({"do_sample": True, "temperature": 1.0, "top_p": 1.0, "min_p": 0.05}, 0.3),
         ({"do_sample": True, "temperature": 1.0, "top_p": 1.0, "typical_p": 0.9}, 0.3),
