@@ -4,8 +4,8 @@ After NFC, a character weighs 1 in U+0000-10FF, U+2000-200D, U+2010-201F and U+2
 however many code points it is made of, and a link 23 however long it is. A post may weigh 280.
 
 Links are recognised generously, because X goes by a list of top-level domains that changes: what may be a link weighs
-at least 23. Joined emoji count as one, also where X's own list does not know them yet; apart from these a weight is
-never less than that of X.
+at least 23, and less than its characters only where it surely is one. Joined emoji count as one, also where X's own
+list does not know them yet; apart from these a weight is never less than that of X.
 """
 
 import re
@@ -15,9 +15,15 @@ MOST = 280
 
 _LINK = 23
 _LIGHT = ((0x0000, 0x10FF), (0x2000, 0x200D), (0x2010, 0x201F), (0x2032, 0x2037))
-_WITH_PROTOCOL = r"https?://[^\s\u3000]+"
-_WITHOUT = r"(?:[a-z0-9_-]+\.)+[a-z]{2,}(?:/[^\s\u3000]*)?"
-LINK = re.compile(f"(?P<protocol>{_WITH_PROTOCOL})|{_WITHOUT}", re.IGNORECASE | re.ASCII)
+_REST = r"[a-z0-9!*';:=+,.$/%#\[\]_~@|&?-]"
+LINK = re.compile(
+    r"(?P<protocol>https?://)?(?:[a-z0-9_-]+\.)+(?P<top>[a-z]{2,})(?::\d+)?"
+    rf"(?:[/?#](?:{_REST}*[a-z0-9=_#/+&-])?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_INSIDE = re.compile(r"[a-z0-9@＠$#＃]", re.IGNORECASE | re.ASCII)
+"""Behind one of these X takes nothing for a link."""
+_SURELY = re.compile("[a-z]{2}|com|net|org|info|biz|edu|gov|app|dev|blog|shop|site|online|tokyo|xyz", re.IGNORECASE)
 
 # Blocks with emoji in them (Unicode Technical Standard 51): what is no emoji there weighs 2 as well.
 _PICTURE = (
@@ -39,9 +45,12 @@ def weight(text: str) -> int:
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
     total = place = 0
     for link in LINK.finditer(text):
-        total += _without_links(text[place : link.start()])
-        total += _LINK if link["protocol"] and link.end() - link.start() > 10 else max(_LINK, _without_links(link[0]))
-        place = link.end()
+        start, end = link.span()
+        total += _without_links(text[place:start])
+        is_inside = _INSIDE.match(text, start - 1) if start else None
+        sure = link["protocol"] and not is_inside and _SURELY.fullmatch(link["top"])
+        total += _LINK if sure else max(_LINK, _without_links(link[0]))
+        place = end
     return total + _without_links(text[place:])
 
 

@@ -58,6 +58,7 @@ class Bot:
         self._texts: Iterator[str] = candidates(config)
         self._failures = self._refused = 0
         self._shown: set[str] = set()
+        self._rejected: set[tuple[str, str]] = set()
 
     def run(self) -> None:
         """Until the pool is used up, enough is posted, or a signal comes.
@@ -133,7 +134,9 @@ class Bot:
         return not self._clock.wait_until(self._clock.now())
 
     def _reject(self, text: str, reason: str) -> None:
-        if self._poster is None or self._journal.reject(text, reason, self._clock.now()):
+        is_new = (text, reason) not in self._rejected
+        self._rejected.add((text, reason))
+        if is_new and (self._poster is None or self._journal.reject(text, reason, self._clock.now())):
             print(f"rejected, {reason}: {text!r}", flush=True)
 
     def _post(self, text: str, due: datetime) -> Outcome | None:

@@ -274,8 +274,11 @@ def test_a_signal_ends_the_wait(pool: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_without_post_nothing_is_posted_or_written(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pool.open("a") as file:
+        file.write(json.dumps({"text": "@neko"}) + "\n")
     run(configured(pool, post=False, schedule=ScheduleConfig(quiet_hours=None)))
     said = capsys.readouterr().out
+    assert said.count("rejected, names an account") == 1
     assert said.count("would post (weight 12)") == 4
     assert "post=true posts" in said
     assert not (pool.parent / "bot").exists()
