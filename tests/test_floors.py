@@ -30,17 +30,16 @@ ALLOWED: dict[str, set[str]] = {
     "watch": {"runtime", "config"},
     "guard": {"runtime", "config"},
     "train": GROUND
-    | {"parallel", "data", "model", "optim", "engine", "checkpoint", "watch", "guard", "plan"}
-    | {"huggingface"},
+    | {"parallel", "data", "model", "optim", "engine", "checkpoint", "huggingface", "watch", "guard", "plan"},
     "plan": GROUND,
     "supervise": GROUND | {"watch"},
     "submit": GROUND | {"plan", "supervise"},
     "export": GROUND | {"parallel", "model", "checkpoint", "huggingface"},
     "near_copies": GROUND,
-    "generate": GROUND | {"export", "checkpoint"},
-    "evaluate": GROUND | {"export", "checkpoint", "generate", "near_copies"},
+    "generate": GROUND | {"export", "checkpoint", "huggingface"},
+    "evaluate": GROUND | {"export", "checkpoint", "huggingface", "generate", "near_copies"},
     "bot": GROUND | {"export", "generate", "near_copies"},
-    "playground": GROUND | {"export", "generate", "near_copies"},
+    "playground": GROUND | {"export", "huggingface", "generate", "near_copies"},
     "report": GROUND,
     "preprocessing": GROUND,
 }

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from jp_llm.config.section import Section
-from jp_llm.export.config import OneOrSeveral
+from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.generate.config import SamplingConfig
 
 JGLUE_TASKS = ("jcommonsenseqa", "jnli", "jsquad")

@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import PositiveInt
 
 import jp_llm
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.evaluate.tokenizers import AnyTokenizer, open_tokenizer
-from jp_llm.export.config import OneOrSeveral
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of, write_json
 from jp_llm.texts.documents import choose, find_files, read_texts

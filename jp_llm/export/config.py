@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from jp_llm.config.section import OneOrSeveral as OneOrSeveral
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 
 SAMPLING_TEMPERATURE = 0.8
 SAMPLING_TOP_P = 0.95

@@ -154,6 +154,7 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 def _modelfile(target: Path, model: GGUFModel, tokenizer: Tokenizer) -> str:
     """For a base model: the prompt as it is, and our sampling instead of Ollama's defaults (top_k 40, penalty 1.1)."""
+    assert tokenizer.eos_id is not None  # a tokenizer of ours
     return (
         f"FROM ./{target.name}\n"
         'TEMPLATE """{{ .Prompt }}"""\n'

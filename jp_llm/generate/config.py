@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from jp_llm.config.section import Section
-from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P, OneOrSeveral
+from jp_llm.config.section import OneOrSeveral, Section
+from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
 
 
 class SamplingConfig(Section):

@@ -5,8 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from jp_llm.config.section import Section
-from jp_llm.export.config import OneOrSeveral
+from jp_llm.config.section import OneOrSeveral, Section
 
 
 class PlaygroundConfig(Section):

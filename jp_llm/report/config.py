@@ -1,24 +1,14 @@
 """What `launch/report.py` reads (`configs/report.yaml`)."""
 
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
-
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 
 PAGE_FILE = "report.html"
-
-
-def _several(value: Any) -> Any:
-    if isinstance(value, str):
-        return (value,) if value else ()
-    return tuple(value) if isinstance(value, list) else value
 
 
 class ReportConfig(Section):
     """A run, and what was made of it; or several runs side by side."""
 
-    run_dir: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
+    run_dir: OneOrSeveral = ()
     """Run folder of launch/train.py; several, e.g. [runs/a,runs/b], are compared in one page."""
     output: str | None = None
     """The page to write; null writes report.html into the run folder. Several runs need a name."""
