@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 
-from jp_llm.export.verify import load_reference
+from jp_llm.huggingface.parity import load_reference
 from jp_llm.huggingface.reload import load_tokenizer, quiet_transformers
 from jp_llm.tokenizer.tokenizer import Tokenizer
 

@@ -17,7 +17,7 @@ from jp_llm.export import gguf_run
 from jp_llm.export.gguf_config import ExportGGUFConfig
 from jp_llm.export.gguf_run import run
 from jp_llm.export.probe_texts import probe_texts
-from jp_llm.export.verify import load_reference
+from jp_llm.huggingface.parity import load_reference
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, write_json
 from jp_llm.tokenizer.tokenizer import Tokenizer
