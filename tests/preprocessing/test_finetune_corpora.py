@@ -93,7 +93,7 @@ def test_json_lines_and_aozora(tokenizer: Path, tmp_path: Path) -> None:
     words = ("sources.author.reader.text_field=body",)
     preprocess("finetune_jsonl", tmp_path / "posts.jsonl", tokenizer, tmp_path / "posts", *words)
     assert sorted(texts(tmp_path / "posts")) == sorted(LINES)
-    work = "題\r\n著者\r\n\r\n短《みじか》い。\r\n\r\n底本：「本」\r\n".encode("cp932")
+    work = "題\r\n著者\r\n\r\n短《みじか》い。\r\n".encode("cp932")
     (tmp_path / "work.txt").write_bytes(work)
     preprocess("finetune_aozora", tmp_path / "work.txt", tokenizer, tmp_path / "works", "validation_fraction=0")
     assert texts(tmp_path / "works") == ["短い。"]
