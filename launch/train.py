@@ -4,6 +4,7 @@ import sys
 
 from jp_llm.config.app import run
 from jp_llm.config.run import RunConfig
+from jp_llm.report.at_end import reported
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.watch.heartbeat import Pulse
@@ -14,9 +15,7 @@ def train(config: RunConfig) -> ExitCode:
     if config.dry_run:
         from jp_llm.train.dry_run import run as run_dry
 
-        run_dry(config)
-        return ExitCode.DONE
-    from jp_llm.report.at_end import reported
+        return run_dry(config)
     from jp_llm.train.control import Signals
     from jp_llm.train.preflight import check
     from jp_llm.train.status import held, say_refused

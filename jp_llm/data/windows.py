@@ -89,7 +89,7 @@ class PackedWindows:
         closed = tokenizer.eos_id in (None, tokenizer.start_id)
         pad_id = tokenizer.pad_id
         usable = pad_id is not None and 0 <= pad_id < tokenizer.vocab_size
-        self._padding = pad_id if usable else tokenizer.start_id
+        self._padding = pad_id if usable else tokenizer.start_id if tokenizer.eos_id is None else tokenizer.eos_id
         lengths = stream.document_lengths()
         self._packing = pack(pieces_of(lengths, seq_length, closed=closed), self._capacity)
         self._ends = np.cumsum(lengths) if closed else None

@@ -6,18 +6,19 @@ import sys
 from jp_llm.config.run import RunConfig
 from jp_llm.plan.shortage import shortage
 from jp_llm.runtime.env import rank_from
-from jp_llm.runtime.errors import config_error
+from jp_llm.runtime.errors import ExitCode, config_error
 from jp_llm.train.preflight import check, planned_world, world_problems
 from jp_llm.train.summary import format_rows, summary, summary_rows
 
 
-def run(config: RunConfig) -> None:
+def run(config: RunConfig) -> ExitCode:
     """Print `describe` once, however many processes the launcher started."""
     text = describe(config)
     if rank_from(os.environ) == 0:
         print(text)
         if missing := shortage(config, planned_world(config).size):
             print(f"warning: {missing}", file=sys.stderr)
+    return ExitCode.DONE
 
 
 def describe(config: RunConfig) -> str:

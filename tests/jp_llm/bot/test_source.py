@@ -43,7 +43,7 @@ def test_a_model_is_asked_with_another_seed_every_time(monkeypatch: pytest.Monke
         assert (sampling.temperature, sampling.num_return_sequences, size) == (0.5, 1, len(prompts))
         seeds.append(sampling.seed)
         for number, prompt in enumerate(prompts):
-            yield Completion(prompt=prompt, number=number, text=f"{number}。", tokens=[number])
+            yield Completion(prompt=prompt, number=number, text=f"{number}。", tokens=[number], finish_reason="end")
 
     monkeypatch.setattr("jp_llm.export.inference.open_model", lambda path, *_: str(path))
     monkeypatch.setattr("jp_llm.generate.text.complete", complete)

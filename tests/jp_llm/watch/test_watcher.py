@@ -28,6 +28,7 @@ from jp_llm.watch.process import started as started_at
 from jp_llm.watch.watcher import Watcher
 
 ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.distributed
 SETTINGS = {
     "beat_seconds": 0.25,
     "silence_seconds": 3.0,
