@@ -10,7 +10,7 @@ from jp_llm.near_copies.index import NearCopyIndex
 from jp_llm.near_copies.verdict import verdict
 from jp_llm.runtime.errors import UserError
 
-_MENTION = re.compile(r"(?<![A-Za-z0-9_])[@＠]([A-Za-z0-9_]{1,20})", re.ASCII)
+_MENTION = re.compile(r"[@＠][A-Za-z0-9_]+")
 _SENTENCE_END = re.compile(r"[。．！？!?…][」』）)]*|[」』]|\n")
 
 

@@ -5,7 +5,8 @@ however many code points it is made of, and a link 23 however long it is. A post
 
 Links are recognised generously, because X goes by a list of top-level domains that changes: what may be a link weighs
 at least 23, and less than its characters only where it surely is one. Joined emoji count as one, also where X's own
-list does not know them yet; apart from these a weight is never less than that of X.
+list does not know them yet. Apart from these and from odd texts like "https://example.com.http://" a weight is never
+less than that of X, which otherwise refuses the text.
 """
 
 import re
@@ -16,9 +17,19 @@ MOST = 280
 _LINK = 23
 _LIGHT = ((0x0000, 0x10FF), (0x2000, 0x200D), (0x2010, 0x201F), (0x2032, 0x2037))
 _REST = r"[a-z0-9!*';:=+,.$/%#\[\]_~@|&?-]"
+_EAST_ASIAN_TOPS = (
+    "삼성 닷컴 닷넷 한국 香港 澳門 新加坡 台灣 台湾 中國 中国 香格里拉 餐厅 食品 飞利浦 電訊盈科 集团 通販 购物 谷歌 诺基亚 联通 网络 "
+    "网站 网店 网址 组织机构 移动 珠宝 点看 游戏 淡马锡 机构 書籍 时尚 新闻 政府 政务 招聘 手表 手机 我爱你 慈善 微博 广东 工行 家電 "
+    "娱乐 天主教 大拿 大众汽车 在线 嘉里 商标 商店 商城 公益 公司 八卦 健康 信息 佛山 企业 中文网 中信 世界 ポイント ファッション "
+    "セール ストア コム グーグル クラウド みんな"
+).split()
+"""Of X's list: in Japanese text, other words behind "1." are no domains."""
+_LATIN = "a-z\u00c0-\u024f"
 LINK = re.compile(
-    r"(?P<protocol>https?://)?(?:[a-z0-9_-]+\.)+(?P<top>[a-z]{2,})(?::\d+)?"
-    rf"(?:[/?#](?:{_REST}*[a-z0-9=_#/+&-])?)?",
+    rf"(?P<site>(?P<protocol>https?://)?(?:[{_LATIN}0-9_-]+\.)+"
+    rf"(?P<top>[a-z]{{2,}}|xn--[a-z0-9]+|[\u0370-\u1fff]{{2,}}|{'|'.join(_EAST_ASIAN_TOPS)})(?![0-9a-z@+-]))(?P<rest>(?::[0-9]+)?"
+    rf"(?:/(?:{_REST}*[a-z0-9=_#/+&-])?|\?{_REST}*[a-z0-9=_#/+&-])?)"
+    r"|https?://(?=\S)",  # a domain of other characters; these are counted as text
     re.IGNORECASE | re.ASCII,
 )
 _INSIDE = re.compile(r"[a-z0-9@＠$#＃]", re.IGNORECASE | re.ASCII)
@@ -48,8 +59,8 @@ def weight(text: str) -> int:
         start, end = link.span()
         total += _without_links(text[place:start])
         is_inside = _INSIDE.match(text, start - 1) if start else None
-        sure = link["protocol"] and not is_inside and _SURELY.fullmatch(link["top"])
-        total += _LINK if sure else max(_LINK, _without_links(link[0]))
+        sure = link["protocol"] and not is_inside and _SURELY.fullmatch(link["top"] or "")
+        total += _LINK if sure else max(_LINK, _without_links(link["site"] or "")) + _without_links(link["rest"] or "")
         place = end
     return total + _without_links(text[place:])
 

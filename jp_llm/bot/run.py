@@ -10,7 +10,7 @@ from pathlib import Path
 from jp_llm.bot.checks import Checks
 from jp_llm.bot.clock import Clock, SystemClock
 from jp_llm.bot.config import BotConfig
-from jp_llm.bot.journal import JOURNAL, REJECTED, Journal
+from jp_llm.bot.journal import JOURNAL, Journal
 from jp_llm.bot.length import weight
 from jp_llm.bot.poster import Outcome, Poster, XPoster
 from jp_llm.bot.schedule import end_of_quiet, next_post, shown
@@ -21,7 +21,7 @@ from jp_llm.runtime.lock import locked
 _SHOWN = 10
 """Posts that are shown without post=true where no number is given."""
 _MOST_REJECTED = 500
-"""Texts of a model that are rejected in a row before the bot gives up."""
+"""Texts of a model that are rejected, or were posted before, in a row before the bot gives up."""
 _MOST_REFUSED = 3
 """Texts that X refuses in a row before the bot gives up: then it is hardly about the texts."""
 _LONGEST_WAIT_MINUTES = 60.0
@@ -120,14 +120,15 @@ class Bot:
                 return None
             text = self._checks.prepared(candidate)
             if text in self._shown or self._journal.is_spent(text):
-                continue
-            if (reason := self._checks.reason(text)) is None:
+                reason: str | None = "it was posted or shown before"
+            elif (reason := self._checks.reason(text)) is None:
                 return text
-            self._reject(text, reason)
+            else:
+                self._reject(text, reason)
             reasons[reason.partition(":")[0]] += 1
             if self._config.model and reasons.total() >= _MOST_REJECTED:
                 often = "; ".join(f"{count} x {words}" for words, count in reasons.most_common(3))
-                raise UserError(f"{reasons.total()} texts in a row were rejected ({often}); see {REJECTED}")
+                raise UserError(f"{reasons.total()} texts in a row were rejected ({often})")
         return None
 
     def _is_asked_to_end(self) -> bool:

@@ -39,7 +39,8 @@ def end_of_quiet(moment: datetime, schedule: ScheduleConfig) -> datetime | None:
     if not (clock >= begin or clock < end if over_midnight else begin <= clock < end):
         return None
     day = local.date() + timedelta(days=1 if over_midnight and clock >= begin else 0)
-    return datetime.combine(day, end, local.tzinfo).astimezone(UTC)
+    # Where clocks change, an hour comes twice or not at all: the later reading, which is never in the past.
+    return max(datetime.combine(day, end.replace(fold=fold), local.tzinfo).astimezone(UTC) for fold in (0, 1))
 
 
 def shown(moment: datetime, schedule: ScheduleConfig) -> str:

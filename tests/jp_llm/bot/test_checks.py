@@ -31,7 +31,11 @@ def checks(tmp_path: Path) -> Checks:
         ("猫 https://example.com/x を見て", "a link: https://example.com/x"),
         ("見て→example.com", "a link: example.com"),
         ("＠natsume さん", "names an account: ＠natsume"),
+        ("RT@neko こんにちは", "names an account: @neko"),
         ("mail@", None),
+        ("https://日本語.jp/", "a link: https://"),
+        ("example.みんな", "a link: example.みんな"),
+        ("1.はじめに", None),
         ("猫\ufeff", "X does not take the character U+FEFF"),
     ],
 )

@@ -34,6 +34,8 @@ from jp_llm.bot.length import invalid_character, weight
         ("日本語example.comです", 33),
         ("https://example.com/を見て", 29),
         ("「https://example.com/a?b=c」。", 29),
+        ("example.みんなで", 25),
+        ("https://example.com#neko", 28),
         ("一\r\n二", 5),
     ],
 )
@@ -69,6 +71,12 @@ def test_lengths_as_the_library_counts_them(reference: types.ModuleType, text: s
 
 
 @example("abhttps://t.co/abc ")
+@example("https://日本語.jp/")
+@example("見て http://あ.jp、http://い.jp ね")
+@example("1.世界")
+@example("é.jp")
+@example("a.рф/b")
+@example("example.museum#bbbbbbbbbbbbbbb")
 @example("https://example.com/aaaaaaaaaaaaaaaaaaaaaaaaaa(b)を")
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cn", "Co"]), max_size=20))
 def test_no_length_is_less_than_that_of_the_library(reference: types.ModuleType, text: str) -> None:

@@ -310,6 +310,15 @@ def test_live_texts_are_generated_until_one_passes(
     assert [text for _, text in x.posts] == ["よい文。", "次の文。"]
 
 
+@pytest.mark.parametrize("post", [True, False])
+def test_a_model_that_repeats_itself_ends_the_bot(pool: Path, monkeypatch: pytest.MonkeyPatch, post: bool) -> None:
+    monkeypatch.setattr(module, "candidates", lambda _config: iter(["同じ文。"] * 1000))
+    clock = FakeClock()
+    bot = started(configured(pool, texts="", model="models/first"), clock, FakeX(clock) if post else None)
+    with pytest.raises(UserError, match=r"500 texts in a row were rejected \(500 x it was posted or shown before\)"):
+        bot.run()
+
+
 def test_only_one_bot_works_in_a_folder(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "XPoster", lambda: FakeX(FakeClock()))
     config = configured(pool)

@@ -35,11 +35,20 @@ def test_quiet_hours_are_those_of_the_time_zone(moment: datetime, quiet: str | N
     assert end_of_quiet(moment, ScheduleConfig(quiet_hours=quiet)) == end
 
 
+def test_quiet_hours_end_once_where_an_hour_comes_twice() -> None:
+    london = ScheduleConfig(quiet_hours="23:30-01:30", time_zone="Europe/London")
+    for minute in (10, 70):
+        moment = datetime(2026, 10, 25, tzinfo=UTC) + timedelta(minutes=minute)
+        assert end_of_quiet(moment, london) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
 @given(
-    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
+    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
+    | st.datetimes(datetime(2026, 3, 28, 23), datetime(2026, 3, 29, 2), timezones=st.just(UTC))  # London's clocks change
+    | st.datetimes(datetime(2026, 10, 24, 23), datetime(2026, 10, 25, 2), timezones=st.just(UTC)),
     st.none() | st.floats(0, 3000),
-    st.sampled_from([None, "23:30-06:30", "00:00-12:00", "09:00-09:30"]),
-    st.sampled_from(["Asia/Tokyo", "America/New_York"]),
+    st.sampled_from([None, "23:30-06:30", "00:00-12:00", "09:00-09:30", "23:30-01:30"]),
+    st.sampled_from(["Asia/Tokyo", "America/New_York", "Europe/London"]),
     st.integers(),
 )
 def test_no_post_is_early_or_in_quiet_hours(
@@ -49,12 +58,14 @@ def test_no_post_is_early_or_in_quiet_hours(
     last = None if minutes_ago is None else now - timedelta(minutes=minutes_ago)
     due = next_post(last, now, schedule, random.Random(seed))
     assert due >= now
+    end = end_of_quiet(now, schedule)
+    assert end is None or end > now
     assert end_of_quiet(due, schedule) is None
     if last is not None:
         assert due >= last + timedelta(minutes=50)
         if quiet is None:
             assert due <= max(now, last + timedelta(minutes=70))
-    elif end_of_quiet(now, schedule) is None:
+    elif end is None:
         assert due == now
 
 
