@@ -2,6 +2,7 @@
 
 import functools
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,20 +67,21 @@ class XPoster:
             raise UserError("posting on X needs tweepy; pip install 'jp-llm[bot]'") from error
         self._secrets = list(values.values())
         self._client: Any = tweepy.Client(**values)
-        # tweepy waits for ever otherwise.
         session = self._client.session
+        # A connection that was idle between two posts may be dead without a word, and then nobody knows of the post.
+        session.headers["Connection"] = "close"
+        # tweepy waits for ever otherwise.
         session.request = functools.partial(session.request, timeout=TIMEOUT_SECONDS)
 
     def post(self, text: str) -> Outcome:
         """Post `text` once; no failure is tried again here."""
-        import requests
         import tweepy
 
         try:
             response = self._client.create_tweet(text=text)
         except tweepy.HTTPException as error:
             return self._answered(error)
-        except (tweepy.TweepyException, requests.RequestException) as error:
+        except Exception as error:  # also what tweepy and requests raise over an answer that they do not expect
             return Outcome("not_sent" if _was_not_sent(error) else "unknown", problem=self._words(error))
         try:
             return Outcome("posted", number=str(response.data["id"]))
@@ -106,20 +108,32 @@ class XPoster:
 
 def _end_of_limit(headers: Mapping[str, str]) -> datetime | None:
     """When the last of the limits ends that are used up."""
-    ends = [
-        int(headers[f"{limit}-reset"])
-        for limit in _LIMITS
-        if headers.get(f"{limit}-remaining", "0") == "0" and headers.get(f"{limit}-reset", "").isdigit()
-    ]
-    return datetime.fromtimestamp(max(ends), UTC) if ends else None
+    try:
+        ends = [
+            datetime.fromtimestamp(int(headers[f"{limit}-reset"]), UTC)
+            for limit in _LIMITS
+            if headers.get(f"{limit}-remaining", "0") == "0" and f"{limit}-reset" in headers
+        ]
+    except (ValueError, OverflowError, OSError):
+        return None
+    return max(ends, default=None)
 
 
-def _was_not_sent(error: Exception) -> bool:
+def _was_not_sent(error: Any) -> bool:
     """Whether there was no connection at all, so that X cannot have seen the text."""
     import requests
-    from urllib3.exceptions import NewConnectionError
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
     if isinstance(error, requests.ConnectTimeout):
         return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(error, requests.ConnectionError) and isinstance(reason, NewConnectionError)
+    reason = (
+        getattr(error.args[0], "reason", None) if isinstance(error, requests.ConnectionError) and error.args else None
+    )
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
+    if isinstance(reason, SSLError):
+        # Other errors of TLS may come after the text was sent.
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError) or str(reason).startswith(
+        "Tunnel connection failed"
+    )

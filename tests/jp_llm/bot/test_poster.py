@@ -1,6 +1,7 @@
 """tweepy's real client, with the network behind it replaced: what every answer means for a text."""
 
 import json
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,14 @@ from jp_llm.runtime.errors import UserError
 
 requests = pytest.importorskip("requests")
 pytest.importorskip("tweepy")
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError  # noqa: E402
+from urllib3.exceptions import (  # noqa: E402
+    LocationParseError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +85,9 @@ def test_a_post_is_one_request_with_the_text(network: Network) -> None:
         (404, None, "not_sent", True),
         (503, None, "unknown", False),
         (201, {"data": {}}, "unknown", False),
+        (201, ["no object"], "unknown", False),
+        (403, ["no object"], "unknown", False),
+        (500, ["no object"], "unknown", False),
     ],
 )
 def test_what_x_answers(network: Network, status: int, content: Any, answer: str, is_final: bool) -> None:
@@ -92,6 +103,7 @@ def test_what_x_answers(network: Network, status: int, content: Any, answer: str
     [
         ({}, None),
         ({"x_rate_limit_reset": "1000"}, 1000),
+        ({"x_rate_limit_reset": "9" * 20}, None),
         ({"x_rate_limit_reset": "1000", "x_rate_limit_remaining": "0"}, 1000),
         (
             {
@@ -113,10 +125,22 @@ def test_a_rate_limit_says_when_it_ends(network: Network, headers: dict[str, str
 
 def test_only_what_never_left_may_be_tried_again(network: Network) -> None:
     no_connection = MaxRetryError(None, "/2/tweets", NewConnectionError(None, "no route"))  # type: ignore[arg-type]
+    proxy = NewConnectionError(None, "refused")  # type: ignore[arg-type]
+    no_proxy = MaxRetryError(None, "/2/tweets", ProxyError("no proxy", proxy))  # type: ignore[arg-type]
+    tunnel = OSError("Tunnel connection failed: 503 x")
+    no_tunnel = MaxRetryError(None, "/2/tweets", ProxyError("no proxy", tunnel))  # type: ignore[arg-type]
+    no_trust = MaxRetryError(None, "/2/tweets", SSLError(ssl.SSLCertVerificationError("self-signed")))  # type: ignore[arg-type]
+    broken = MaxRetryError(None, "/2/tweets", SSLError(ssl.SSLError("bad record")))  # type: ignore[arg-type]
     timed_out = MaxRetryError(None, "/2/tweets", ReadTimeoutError(None, "/", "slow"))  # type: ignore[arg-type]
     for error, answer in [
         (requests.ConnectionError(no_connection), "not_sent"),
         (requests.ConnectTimeout("slow"), "not_sent"),
+        (requests.exceptions.ProxyError(no_proxy), "not_sent"),
+        (requests.exceptions.ProxyError(no_tunnel), "not_sent"),
+        (requests.exceptions.SSLError(no_trust), "not_sent"),
+        (requests.exceptions.SSLError(broken), "unknown"),
+        (LocationParseError("x"), "unknown"),
+        (OSError("x"), "unknown"),
         (requests.ConnectionError(timed_out), "unknown"),
         (requests.ReadTimeout("slow"), "unknown"),
         (requests.ConnectionError("connection reset by peer"), "unknown"),
@@ -124,6 +148,10 @@ def test_only_what_never_left_may_be_tried_again(network: Network) -> None:
     ]:
         network(error)
         assert XPoster().post("猫").answer == answer, error
+
+
+def test_no_connection_is_kept_between_two_posts() -> None:
+    assert XPoster()._client.session.headers["Connection"] == "close"
 
 
 def test_no_secret_is_said(network: Network) -> None:

@@ -44,7 +44,9 @@ def test_quiet_hours_end_once_where_an_hour_comes_twice() -> None:
 
 @given(
     st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
-    | st.datetimes(datetime(2026, 3, 28, 23), datetime(2026, 3, 29, 2), timezones=st.just(UTC))  # London's clocks change
+    | st.datetimes(
+        datetime(2026, 3, 28, 23), datetime(2026, 3, 29, 2), timezones=st.just(UTC)
+    )  # London's clocks change
     | st.datetimes(datetime(2026, 10, 24, 23), datetime(2026, 10, 25, 2), timezones=st.just(UTC)),
     st.none() | st.floats(0, 3000),
     st.sampled_from([None, "23:30-06:30", "00:00-12:00", "09:00-09:30", "23:30-01:30"]),
