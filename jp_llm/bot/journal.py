@@ -41,9 +41,11 @@ class Journal:
         self._open: dict[str, Open] = {}
         self._rejected: set[tuple[str, str]] = set()
         self.last_post: datetime | None = None
-        for entry in _entries(folder / JOURNAL, "event"):
+        for entry in _entries(
+            folder / JOURNAL, "event", "mend it from a copy, because without it a text may be posted twice"
+        ):
             self._take(entry)
-        for entry in _entries(folder / REJECTED, "reason"):
+        for entry in _entries(folder / REJECTED, "reason", "delete it; it only says why a text was not posted"):
             self._rejected.add((entry["key"], entry["reason"]))
 
     @property
@@ -97,7 +99,7 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _entries(path: Path, field: str) -> Iterator[dict[str, Any]]:
+def _entries(path: Path, field: str, remedy: str) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     *lines, _half = path.read_bytes().split(b"\n")  # a crash while it was written: X never heard of that intent
@@ -108,9 +110,7 @@ def _entries(path: Path, field: str) -> Iterator[dict[str, Any]]:
             if not all(isinstance(entry[name], str) for name in ("key", field)):
                 raise TypeError(field)
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}: line {number} is damaged; mend it from a copy, because without it a text may be posted twice"
-            ) from error
+            raise UserError(f"{path}: line {number} is damaged; {remedy}") from error
         yield entry
 
 

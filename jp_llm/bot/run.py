@@ -77,7 +77,7 @@ class Bot:
                 print(f"quiet hours until {self._time(end)}; nothing was posted")
                 return
             if (text := self._next_text()) is None:
-                print("asked to end" if self._is_asked_to_end() else f"{self._config.texts}: no text is left")
+                print(self._why_no_text())
                 return
             due = next_post(
                 self._journal.last_post,
@@ -95,7 +95,11 @@ class Bot:
             posted += outcome.answer in ("posted", "unknown")
 
     def _settle(self) -> None:
-        """Say once what a crash left unanswered; it counts as posted."""
+        """Say once what a crash left unanswered, it counts as posted; and what a wrong clock wrote."""
+        if (last := self._journal.last_post) is not None and last > self._clock.now():
+            print(
+                f"the last post is noted at {self._time(last)}, which is to come; it counts as posted now", flush=True
+            )
         for item in self._journal.unanswered:
             print(
                 f"the bot ended while it posted, at {self._time(item.time)}: {item.text!r}. Whether it is on X is not "
@@ -130,6 +134,9 @@ class Bot:
                 often = "; ".join(f"{count} x {words}" for words, count in reasons.most_common(3))
                 raise UserError(f"{reasons.total()} texts in a row were rejected ({often})")
         return None
+
+    def _why_no_text(self) -> str:
+        return "asked to end" if self._is_asked_to_end() else f"{self._config.texts}: no other text is left"
 
     def _is_asked_to_end(self) -> bool:
         return not self._clock.wait_until(self._clock.now())
@@ -198,7 +205,7 @@ class Bot:
         last, now = self._journal.last_post, self._clock.now()
         for _ in range(most):
             if (text := self._next_text()) is None:
-                print(f"{self._config.texts}: no other text is left")
+                print(self._why_no_text())
                 break
             self._shown.add(text)
             last = now = next_post(last, now, self._config.schedule, self._generator, at_once=self._config.once)

@@ -13,14 +13,14 @@ def next_post(
     """When to post: an interval after `last` (now, if there is none or it is longer ago), outside of the quiet hours.
 
     Args:
-        last: time of the last post.
+        last: time of the last post; one that is to come (the clock was wrong) counts as now.
         now: with a time zone, as all times here.
         at_once: whatever the interval is.
     """
     due = now
     if last is not None and not at_once:
         jitter = generator.uniform(-schedule.jitter_minutes, schedule.jitter_minutes)
-        due = max(now, last + timedelta(minutes=schedule.interval_minutes + jitter))
+        due = max(now, min(last, now) + timedelta(minutes=schedule.interval_minutes + jitter))
     end = end_of_quiet(due, schedule)
     if end is None:
         return due

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -93,7 +94,7 @@ def test_the_pool_is_posted_once_on_schedule(pool: Path, capsys: pytest.CaptureF
     times = [time for time, _ in x.posts]
     assert times[0] == NOON
     assert all(timedelta(minutes=55) <= b - a <= timedelta(minutes=65) for a, b in pairwise(times))
-    assert "no text is left" in capsys.readouterr().out
+    assert "no other text is left" in capsys.readouterr().out
     assert [entry["event"] for entry in journal_of(pool)] == ["intent", "posted"] * 4
     started(configured(pool), clock, x).run()
     assert len(x.calls) == 4
@@ -186,6 +187,25 @@ def test_a_damaged_journal_is_no_empty_one(pool: Path) -> None:
         started(configured(pool), clock, FakeX(clock))
 
 
+def test_a_damaged_line_of_rejected_texts_may_be_deleted(pool: Path) -> None:
+    clock = FakeClock()
+    started(configured(pool), clock, FakeX(clock))
+    (pool.parent / "bot" / REJECTED).write_text("{\n")
+    with pytest.raises(UserError, match=r"rejected\.jsonl: line 1 is damaged; delete it"):
+        started(configured(pool), clock, FakeX(clock))
+
+
+def test_a_last_post_that_is_to_come_counts_as_now(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    clock.time = NOON + timedelta(days=1000)
+    started(configured(pool, most_posts=1), clock, FakeX(clock)).run()
+    clock.time = NOON
+    x = FakeX(clock)
+    started(configured(pool, most_posts=1), clock, x).run()
+    assert timedelta(minutes=55) <= x.posts[0][0] - NOON <= timedelta(minutes=65)
+    assert "which is to come; it counts as posted now" in capsys.readouterr().out
+
+
 def test_rate_limits_and_lost_connections_try_the_same_text_again(pool: Path) -> None:
     clock = FakeClock()
     limit = Outcome("not_sent", problem="TooManyRequests", retry_at=NOON + timedelta(hours=3))
@@ -262,6 +282,43 @@ def test_a_pool_that_grows_is_read_on(pool: Path) -> None:
     x.post = post  # type: ignore[method-assign]
     bot.run()
     assert [text for _, text in x.posts] == [*TEXTS, "それは五つ目。"]
+
+
+def test_a_real_signal_lets_the_post_under_way_be_written_down(pool: Path) -> None:
+    """SIGTERM while X takes its time over the first of four posts."""
+    code = f"""
+import sys
+from jp_llm.bot import run as module
+from jp_llm.bot.config import BotConfig, ScheduleConfig
+from jp_llm.bot.poster import Outcome
+class X:
+    def post(self, text):
+        print("posting", flush=True)
+        sys.stdin.readline()
+        return Outcome("posted", number="1")
+module.XPoster = X
+schedule = ScheduleConfig(quiet_hours=None)
+module.run(BotConfig(state_dir={str(pool.parent / "bot")!r}, texts={str(pool)!r}, post=True, schedule=schedule))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as bot:
+        try:
+            assert bot.stdout is not None
+            while bot.stdout.readline() != "posting\n":
+                assert bot.poll() is None
+            bot.send_signal(signal.SIGTERM)
+            said, _ = bot.communicate("\n", timeout=60)
+        finally:
+            bot.kill()
+    assert said.endswith("asked to end\n")
+    assert bot.returncode == 0
+    assert [entry["event"] for entry in journal_of(pool)] == ["intent", "posted"]
 
 
 def test_a_signal_ends_the_wait(pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
