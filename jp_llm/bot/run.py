@@ -124,12 +124,12 @@ class Bot:
                 return None
             text = self._checks.prepared(candidate)
             if text in self._shown or self._journal.is_spent(text):
-                reason: str | None = "it was posted or shown before"
+                reasons["posted or shown before"] += 1
             elif (reason := self._checks.reason(text)) is None:
                 return text
             else:
                 self._reject(text, reason)
-            reasons[reason.partition(":")[0]] += 1
+                reasons[reason.partition(":")[0]] += 1
             if self._config.model and reasons.total() >= _MOST_REJECTED:
                 often = "; ".join(f"{count} x {words}" for words, count in reasons.most_common(3))
                 raise UserError(f"{reasons.total()} texts in a row were rejected ({often})")

@@ -372,7 +372,7 @@ def test_a_model_that_repeats_itself_ends_the_bot(pool: Path, monkeypatch: pytes
     monkeypatch.setattr(module, "candidates", lambda _config: iter(["同じ文。"] * 1000))
     clock = FakeClock()
     bot = started(configured(pool, texts="", model="models/first"), clock, FakeX(clock) if post else None)
-    with pytest.raises(UserError, match=r"500 texts in a row were rejected \(500 x it was posted or shown before\)"):
+    with pytest.raises(UserError, match=r"500 texts in a row were rejected \(500 x posted or shown before\)"):
         bot.run()
 
 
