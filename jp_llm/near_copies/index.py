@@ -128,11 +128,9 @@ class NearCopyIndex:
         inside = (own >= 0) & (own < len(units))
         near = inside & (units[np.clip(own, 0, len(units) - 1)] == self._row(places[:, None] + steps))
         length, row, column = longest_true(near)
+        best, best_place = length, int(places[row] + steps[column])
         cut = near[:, 0] | near[:, -1]  # such a run may go on outside
-        if not cut.any():
-            return length, int(places[row] + steps[column])
         diagonals = np.unique((places - starts)[cut])
-        best, best_place = 0, 0
         columns = np.arange(len(units))
         rows_at_once = max(1, _MOST_UNITS // len(units))
         for start in range(0, len(diagonals), rows_at_once):
