@@ -19,7 +19,7 @@ _MOST_PLACES = 64
 """Places that are compared of one seed: of a phrase that is everywhere, and of a document that is there many times, the
 first ones are as good as all."""
 _MOST_PAIRS = 1 << 18
-"""Places that are compared of all seeds of a text: of one with more than 4,096 characters fewer of each."""
+"""Places that are compared of all seeds of a text: where there are more, as of one that repeats itself, fewer of each."""
 _MOST_UNITS = 1 << 22
 """Units of text that are compared at once."""
 _BIN = 64
@@ -111,7 +111,9 @@ class NearCopyIndex:
         """(P,) starts of seeds in the text, places of the same seeds in the training text, and weights."""
         hashes, starts = seed_hashes(units, 1)
         lower, upper = np.searchsorted(self._seeds, hashes, "left"), np.searchsorted(self._seeds, hashes, "right")
-        counts = np.minimum(upper - lower, max(1, min(_MOST_PLACES, _MOST_PAIRS // max(1, len(units)))))
+        counts = np.minimum(upper - lower, _MOST_PLACES)
+        if counts.sum() > _MOST_PAIRS:
+            counts = np.minimum(counts, max(1, _MOST_PAIRS // len(units)))
         offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         places = self._places[np.repeat(lower, counts) + offsets].astype(np.int64) * STRIDE
         starts = np.repeat(starts, counts)
@@ -138,6 +140,8 @@ class NearCopyIndex:
             length, row, column = longest_true(self._row(some[:, None] + columns) == units)
             if length > best:
                 best, best_place = length, int(some[row] + column)
+            if best == len(units):
+                break
         return best, best_place
 
     def _row(self, places: Places) -> Units:
