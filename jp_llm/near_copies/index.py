@@ -19,7 +19,7 @@ _MOST_PLACES = 64
 """Places that are compared of one seed: of a phrase that is everywhere, and of a document that is there many times, the
 first ones are as good as all."""
 _MOST_PAIRS = 1 << 18
-"""Places that are compared of all seeds of a text: where there are more, as of one that repeats itself, fewer of each."""
+"""Places that are compared of all seeds of a text: one that repeats itself has more, and then fewer of each are."""
 _MOST_UNITS = 1 << 22
 """Units of text that are compared at once."""
 _BIN = 64

@@ -51,7 +51,7 @@ def changed(text: str, share: float, seed: int) -> str:
     return "".join(characters)
 
 
-LETTERS = st.text("あいうえ、Ａa１😀", max_size=60)
+LETTERS = st.text("あいうえ、Ａa１😀𠮷", max_size=60)
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,6 +148,24 @@ def test_spaces_width_case_and_punctuation_make_no_difference(tmp_path: Path) ->
     assert plain.longest_run == len(compared(document))
     assert plain.run_text == document.translate(str.maketrans("２０", "20")).removesuffix("。")
     assert match.longest_run == len(compared("名前は、まだ無いABCカード20枚どこで生れたかとんと見当がつかぬ"))
+
+
+@pytest.mark.parametrize("between", ["☆", "😀", "👩🏽‍🚀", "\U000e0100"])
+def test_symbols_and_emoji_make_no_difference(index: NearCopyIndex, corpus: list[str], between: str) -> None:
+    original = compared(corpus[7])[:120]
+    match = index.look_up(between.join(original[start : start + 6] for start in range(0, 120, 6)))
+    assert (match.longest_run, match.containment, match.characters) == (120, 1.0, 120)
+
+
+def test_rare_kanji_are_compared_and_emoji_stay_in_the_passage(tmp_path: Path) -> None:
+    generator = random.Random(7)
+    document = "".join(generator.choice("𠮷𩸽𠀋山川😀") for _ in range(600))
+    index = make_index(tmp_path, [document])
+    for start in range(0, 500, 7):
+        copy = document[start : start + 60].strip("😀")
+        match = index.look_up(copy)
+        assert match.run_text == copy
+        assert match.longest_run == len(copy.replace("😀", "").encode("utf-16-le")) // 2
 
 
 def test_inserted_and_left_out_characters_keep_the_place(index: NearCopyIndex, corpus: list[str]) -> None:
