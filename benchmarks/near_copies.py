@@ -3,7 +3,7 @@
 Planted copies are passages of the indexed training text with a share of their characters replaced, each by a random
 character of the corpus. Unrelated passages come from text that is not indexed: held-out documents of the same corpus,
 and other dataset folders. The peer of a look-up is a scan of the whole text in memory with Python's own search, which
-gives the same longest run; the peer of the verdict is the longest run alone.
+gives the same longest run; the peer of the verdict is the longest run alone. Looping text is the slowest to look up.
 
     python launch/preprocess.py corpus=aozora 'sources.aozora.paths=[aozora-pretrain.tar.zst]' output_dir=corpora/aozora
     python launch/preprocess.py corpus=aozora 'sources.aozora.paths=[aozora-akutagawa.tar.zst]' \
@@ -32,6 +32,8 @@ from jp_llm.texts.documents import find_files
 SHARES = (0.0, 0.05, 0.10, 0.15, 0.20)
 LENGTHS = (100, 300)
 LIMITS = NearCopyLimits()
+SHORT = (50, 50)
+LOOPS = (300, 1000, 4000)
 SHOWN = 12
 
 
@@ -53,18 +55,20 @@ def without_editions(index: NearCopyIndex, documents: Sequence[tuple[str, str]])
     return kept
 
 
-def passage(documents: Sequence[str], weights: Sequence[int], generator: random.Random) -> str:
-    """A passage of 100 to 300 characters; every place of the documents is equally likely."""
+def passage(
+    documents: Sequence[str], weights: Sequence[int], generator: random.Random, lengths: tuple[int, int]
+) -> str:
+    """A passage of so many characters; every place of the documents is equally likely."""
     (document,) = generator.choices(documents, cum_weights=weights)
-    length = generator.randint(*LENGTHS)
+    length = generator.randint(*lengths)
     start = generator.randrange(len(document) - length)
     return document[start : start + length]
 
 
-def passages(documents: Sequence[str], count: int, seed: int) -> list[str]:
+def passages(documents: Sequence[str], count: int, seed: int, lengths: tuple[int, int] = LENGTHS) -> list[str]:
     generator = random.Random(seed)
     weights = np.cumsum([len(document) for document in documents]).tolist()
-    return [passage(documents, weights, generator) for _ in range(count)]
+    return [passage(documents, weights, generator, lengths) for _ in range(count)]
 
 
 def changed(text: str, share: float, alphabet: str, generator: random.Random) -> str:
@@ -118,14 +122,17 @@ def recall_rows(index: NearCopyIndex, documents: Sequence[str], count: int) -> N
     generator = random.Random(2)
     alphabet = "".join(character for text in documents[:50] for character in text if character.isalnum())
     rows = []
-    for share in SHARES:
-        texts = [changed(text, share, alphabet, generator) for text in passages(documents, count, int(share * 100))]
+    for share, lengths in [*((share, LENGTHS) for share in SHARES), (0.10, SHORT)]:
+        originals = passages(documents, count, round(100 * share), lengths)
+        texts = [changed(text, share, alphabet, generator) for text in originals]
         matches, cpu, wall = look_up_all(index, texts)
         rows.append(
             {
+                "characters": "-".join(map(str, dict.fromkeys(lengths))),
                 "% changed": round(100 * share),
                 "copies": count,
                 "recall": sum(verdict(match, LIMITS) is not None for match in matches) / count,
+                "nothing in common found": sum(match.document < 0 for match in matches) / count,
                 "recall of the run alone": sum(match.longest_run >= LIMITS.longest_run for match in matches) / count,
                 "containment, median": float(np.median([match.containment for match in matches])),
                 "run, median": int(np.median([match.longest_run for match in matches])),
@@ -133,7 +140,7 @@ def recall_rows(index: NearCopyIndex, documents: Sequence[str], count: int) -> N
                 "ms (wall)": wall,
             }
         )
-    report("Planted copies of 100 to 300 characters", rows, limits=LIMITS.model_dump())
+    report("Planted copies", rows, limits=LIMITS.model_dump())
 
 
 def alarm_rows(index: NearCopyIndex, unrelated: dict[str, list[str]], count: int) -> None:
@@ -182,6 +189,18 @@ def peer_rows(index: NearCopyIndex, documents: Sequence[str], count: int) -> Non
     )
 
 
+def loop_rows(folder: Path) -> None:
+    """The worst case: a text of one character against a document of one character."""
+    (folder / "loop.txt").write_text("あ" * max(LOOPS))
+    build_index([folder / "loop.txt"], folder / "loop", 1)
+    index = NearCopyIndex.open(folder / "loop")
+    rows = []
+    for length in LOOPS:
+        _, cpu, wall = look_up_all(index, ["あ" * length] * 3)
+        rows.append({"characters": length, "ms per look-up (CPU)": cpu, "ms (wall)": wall})
+    report("A looping text against a looping document", rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="dataset folder whose training documents are indexed")
@@ -203,6 +222,7 @@ def main() -> None:
         recall_rows(index, documents, arguments.copies)
         alarm_rows(index, unrelated, arguments.passages)
         peer_rows(index, held_out, arguments.scans)
+        loop_rows(Path(temporary))
 
 
 if __name__ == "__main__":

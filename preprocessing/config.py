@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from jp_llm.config.build import build, problems_of
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.runtime import plugin
 from jp_llm.runtime.errors import UserError, config_error
 from jp_llm.runtime.files import fingerprint_of
@@ -40,19 +40,14 @@ class SourceConfig(Section):
 
     reader: dict[str, Any]
     """`type` is a file of preprocessing/readers (aozora, jsonl, text); the other keys are the fields of its class."""
-    paths: tuple[str, ...] = ()
+    paths: OneOrSeveral = ()
     """Files, folders and patterns (raw/**/*.jsonl.gz). Files may be compressed with gzip, zstd, xz or bz2; tar archives
     are read member by member."""
-    files: tuple[str, ...] = ()
+    files: OneOrSeveral = ()
     """Patterns for the files inside folders and archives, e.g. ["*.txt"]; empty takes all."""
     steps: tuple[dict[str, Any], ...] = ()
     """In this order; `type` is a file of preprocessing/mappers or preprocessing/filters. `{preset: name}` stands for
     the steps in preprocessing/presets/<name>.yaml, or in a file of your own (steps.yaml)."""
-
-    @field_validator("paths", "files", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
     @field_validator("steps", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from jp_llm.evaluate.score import Score, score
 from jp_llm.export.inference import open_model
 from jp_llm.runtime.errors import UserError, config_error
 from jp_llm.runtime.files import sha256_of
-from jp_llm.texts.documents import choose, find_files, read_texts
+from jp_llm.texts.documents import choose, find_files, read_documents
 
 TITLE = "held-out text"
 
@@ -32,7 +32,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     files = find_files(Path(path).expanduser() for path in config.data)
     loaded = open_model(Path(config.model), config.device, config.precision)
     context, stride = window_sizes(config, loaded.context)
-    texts = choose((text for path in files for text in read_texts(path)), config.max_documents, config.max_characters)
+    texts = choose(
+        (text for path in files for text in read_documents(path)), config.max_documents, config.max_characters
+    )
     scores = score(loaded, texts, context=context, stride=stride, batch_tokens=config.batch_tokens)
     if not any(sums.characters for sums in scores.values()):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")
@@ -51,7 +53,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "data": {str(path): sha256_of(path) for path in files},
     }
     if config.cloze.items:
-        items = cloze_items((text for path in files for text in read_texts(path)), config.cloze)
+        items = cloze_items((text for path in files for text in read_documents(path)), config.cloze)
         result["cloze"] = score_items(loaded, items, context=context, batch_tokens=config.batch_tokens)
     return result
 

@@ -15,7 +15,7 @@ from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.evaluate.tokenizers import AnyTokenizer, open_tokenizer
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of, write_json
-from jp_llm.texts.documents import choose, find_files, read_texts
+from jp_llm.texts.documents import choose, find_files, read_documents
 from jp_llm.tokenizer.batches import batches
 
 Split = Callable[[Iterable[str]], Iterable[list[str]]]
@@ -117,7 +117,7 @@ def report(config: TokenizerReportConfig, split: Split | None = None) -> dict[st
         raise UserError(*problems)
     files = find_files(Path(path).expanduser() for path in config.data)
     texts: dict[str, list[str]] = defaultdict(list)
-    for text in choose((text for path in files for text in read_texts(path)), None, config.max_characters):
+    for text in choose((text for path in files for text in read_documents(path)), None, config.max_characters):
         texts[text.source].append(text.text)
     if not any(map(any, texts.values())):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")

@@ -21,7 +21,7 @@ from jp_llm.near_copies.characters import SEPARATOR, folded, shown_units
 from jp_llm.near_copies.grams import SEED, STRIDE, seed_hashes
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of
-from jp_llm.texts.documents import read_texts
+from jp_llm.texts.documents import read_documents
 from jp_llm.texts.records import read_objects
 
 CHUNK_UNITS = 16 << 20
@@ -100,7 +100,7 @@ def normalise_file(source: str, part: str) -> str:
 def named_texts(path: Path) -> Iterator[tuple[str, str]]:
     """What a document is called (author and title, or its id, or its file and number) and its text."""
     if path.suffix == ".txt":
-        for text in read_texts(path):
+        for text in read_documents(path):
             yield path.name, text.text
         return
     for number, record in enumerate(read_objects(path), start=1):

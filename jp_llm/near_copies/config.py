@@ -47,6 +47,8 @@ class FindNearCopiesConfig(Section):
     """.jsonl file to write: the lines of texts that are accepted, byte for byte."""
     rejected: str = ""
     """.jsonl file to write: the records that are rejected, with the reason and the passage under "near_copy"."""
+    overwrite: bool = False
+    """Replace accepted and rejected if they are there; they stay until the new ones are complete."""
     limits: NearCopyLimits = NearCopyLimits()
 
     def problems(self) -> list[str]:

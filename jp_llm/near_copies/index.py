@@ -19,7 +19,7 @@ _MOST_PLACES = 64
 """Places that are compared of one seed: of a phrase that is everywhere, and of a document that is there many times, the
 first ones are as good as all."""
 _MOST_PAIRS = 1 << 18
-"""Places that are compared of all seeds of a text: of one with more than 4,096 characters fewer of each."""
+"""Places that are compared of all seeds of a text: one that repeats itself has more, and then fewer of each are."""
 _MOST_UNITS = 1 << 22
 """Units of text that are compared at once."""
 _BIN = 64
@@ -111,7 +111,9 @@ class NearCopyIndex:
         """(P,) starts of seeds in the text, places of the same seeds in the training text, and weights."""
         hashes, starts = seed_hashes(units, 1)
         lower, upper = np.searchsorted(self._seeds, hashes, "left"), np.searchsorted(self._seeds, hashes, "right")
-        counts = np.minimum(upper - lower, max(1, min(_MOST_PLACES, _MOST_PAIRS // max(1, len(units)))))
+        counts = np.minimum(upper - lower, _MOST_PLACES)
+        if counts.sum() > _MOST_PAIRS:
+            counts = np.minimum(counts, max(1, _MOST_PAIRS // len(units)))
         offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
         places = self._places[np.repeat(lower, counts) + offsets].astype(np.int64) * STRIDE
         starts = np.repeat(starts, counts)
@@ -128,11 +130,9 @@ class NearCopyIndex:
         inside = (own >= 0) & (own < len(units))
         near = inside & (units[np.clip(own, 0, len(units) - 1)] == self._row(places[:, None] + steps))
         length, row, column = longest_true(near)
+        best, best_place = length, int(places[row] + steps[column])
         cut = near[:, 0] | near[:, -1]  # such a run may go on outside
-        if not cut.any():
-            return length, int(places[row] + steps[column])
         diagonals = np.unique((places - starts)[cut])
-        best, best_place = 0, 0
         columns = np.arange(len(units))
         rows_at_once = max(1, _MOST_UNITS // len(units))
         for start in range(0, len(diagonals), rows_at_once):
@@ -140,6 +140,8 @@ class NearCopyIndex:
             length, row, column = longest_true(self._row(some[:, None] + columns) == units)
             if length > best:
                 best, best_place = length, int(some[row] + column)
+            if best == len(units):
+                break
         return best, best_place
 
     def _row(self, places: Places) -> Units:

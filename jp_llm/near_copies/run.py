@@ -27,7 +27,7 @@ def index(config: IndexNearCopiesConfig) -> None:
     Raises:
         UserError: the data cannot be read, or output_dir holds something that may not be replaced.
     """
-    folder = Path(config.output_dir).expanduser()
+    folder = Path(config.output_dir).expanduser().resolve()
     _check_target(folder, overwrite=config.overwrite)
     files = list(dict.fromkeys(find_files((Path(path).expanduser() for path in config.data), "train")))
     started = time.perf_counter()
@@ -52,15 +52,16 @@ def find(config: FindNearCopiesConfig) -> None:
     """Divide the texts into accepted and rejected ones; both files appear when all texts have been judged.
 
     Raises:
-        UserError: the index or a line of the texts cannot be read, or there are no texts. Nothing is written then.
+        UserError: the index or a line of the texts cannot be read, there are no texts, or a file is there that may not
+            be replaced. Nothing is written then.
     """
+    outputs = [Path(name).expanduser() for name in (config.accepted, config.rejected)]
+    if not config.overwrite and (there := [path for path in outputs if path.exists()]):
+        raise UserError(*(f"{path}: exists; overwrite=true replaces it; or choose another name" for path in there))
     near_copies = NearCopyIndex.open(Path(config.index))
     texts = Path(config.texts).expanduser()
     counts: Counter[str] = Counter()
-    with (
-        atomic_writer(Path(config.accepted).expanduser()) as accepted,
-        atomic_writer(Path(config.rejected).expanduser()) as rejected,
-    ):
+    with atomic_writer(outputs[0]) as accepted, atomic_writer(outputs[1]) as rejected:
         for line, record in read_lines(texts, lambda line: (line, parse_object(line))):
             match = near_copies.look_up(record["text"])
             reason = verdict(match, config.limits)
@@ -92,12 +93,17 @@ def _check_target(folder: Path, *, overwrite: bool) -> None:
     if folder.is_dir() and (folder / MANIFEST).is_file():
         if not overwrite:
             raise UserError(f"{folder}: holds an index; set overwrite=true to replace it, or choose another output_dir")
-    elif folder.exists() or folder.is_symlink():
+    elif folder.exists():
         raise UserError(f"{folder}: exists and holds no index; choose another output_dir")
 
 
 def _publish(new: Path, folder: Path, old: Path) -> None:
     if folder.exists():
         os.rename(folder, old)
-    os.rename(new, folder)
+    try:
+        os.rename(new, folder)
+    except BaseException:
+        if old.exists():
+            os.rename(old, folder)
+        raise
     fsync_directory(folder.parent)

@@ -3,14 +3,16 @@
 from pydantic import Field, PositiveInt
 
 from jp_llm.config.section import Section
+from jp_llm.near_copies.grams import SEED, STRIDE
 from jp_llm.near_copies.index import Match
 
 
 class NearCopyLimits(Section):
     """When a text is too near to the training text. docs/near-copies.md says how often these values are wrong."""
 
-    longest_run: PositiveInt = 24
-    """A text with a common run of at least this many letters and digits is rejected."""
+    longest_run: int = Field(default=24, ge=SEED + STRIDE - 1)
+    """A text with a common run of at least this many letters and digits is rejected; at least 11, because shorter runs
+    may be missed."""
     containment: float = Field(default=0.25, gt=0, le=1)
     """A text is rejected if one passage of the training text holds at least this part of its 4-character grams ..."""
     shared_grams: PositiveInt = 20

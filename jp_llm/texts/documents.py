@@ -53,7 +53,7 @@ def find_files(paths: Iterable[Path], part: Part = "validation") -> list[Path]:
     return found
 
 
-def read_texts(path: Path) -> Iterator[Text]:
+def read_documents(path: Path) -> Iterator[Text]:
     """Documents of one file. A plain text, or a record without "source", belongs to a source named like the file.
 
     Raises:

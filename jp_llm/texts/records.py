@@ -61,7 +61,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     """
     try:
         with path.open("rb") as file:
-            yield decompressed(file, str(path), _MAX_RATIO)
+            yield decompressed(file, str(path), _MAX_RATIO, "decompress it first")
     except DamagedFile as error:
         raise UserError(f"{error}; copy or write it again") from error
     except OSError as error:

@@ -1,4 +1,5 @@
 """How much a text repeats itself, and how varied several are. Works on tokens and on characters alike.
+Both training, which watches its samples, and evaluation measure with it, so it is on the floor below them.
 
 n-grams are runs of n neighbours inside one text.
 """

@@ -60,13 +60,16 @@ def compression_of(head: bytes) -> str | None:
     return found.name if found else None
 
 
-def decompressed(file: Any, name: str, max_ratio: float) -> io.BufferedReader:
+def decompressed(
+    file: Any, name: str, max_ratio: float, remedy: str = "raise max_decompression_ratio"
+) -> io.BufferedReader:
     """A buffered stream of the content of `file`, whatever its compression; several frames in a row are one content.
 
     Args:
         file: binary, read from where it stands.
         name: for messages; the file, and the member of an archive.
         max_ratio: output bytes per input byte (beyond the first 64 MiB) that are not taken for an attack.
+        remedy: what to do where more is meant, for messages.
 
     Raises:
         DamagedFile: while reading: the stream is cut off, corrupt, followed by other bytes or beyond `max_ratio`.
@@ -75,7 +78,7 @@ def decompressed(file: Any, name: str, max_ratio: float) -> io.BufferedReader:
     found = _format_of(source.peek(6))
     if found is None:
         return source
-    return io.BufferedReader(Decompressed(source, found, name, max_ratio), _BUFFER_BYTES)
+    return io.BufferedReader(Decompressed(source, found, name, max_ratio, remedy), _BUFFER_BYTES)
 
 
 def _format_of(head: bytes) -> _Format | None:
@@ -85,11 +88,12 @@ def _format_of(head: bytes) -> _Format | None:
 class Decompressed(io.RawIOBase):
     """Raw stream over one compressed file. The libraries' own differ: zstandard's says nothing of a cut."""
 
-    def __init__(self, source: io.BufferedReader, form: _Format, name: str, max_ratio: float) -> None:
+    def __init__(self, source: io.BufferedReader, form: _Format, name: str, max_ratio: float, remedy: str) -> None:
         self._source = source
         self._format = form
         self._name = name
         self._max_ratio = max_ratio
+        self._remedy = remedy
         self._decompressor: _Decompressor | None = form.new()
         self._pending = b""
         self._ready = memoryview(b"")
@@ -134,8 +138,8 @@ class Decompressed(io.RawIOBase):
         self._produced += len(output)
         if self._produced > self._max_ratio * self._consumed + _FREE_BYTES:
             raise self._damaged(
-                f"the {self._format.name} stream expands more than {self._max_ratio:g} times; if that is meant, raise "
-                "max_decompression_ratio"
+                f"the {self._format.name} stream expands more than {self._max_ratio:g} times; if that is meant, "
+                f"{self._remedy}"
             )
         self._ready = memoryview(output)
 

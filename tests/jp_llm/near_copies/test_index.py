@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jp_llm.near_copies import build, format
@@ -51,7 +51,7 @@ def changed(text: str, share: float, seed: int) -> str:
     return "".join(characters)
 
 
-LETTERS = st.text("あいうえ、Ａa１😀", max_size=60)
+LETTERS = st.text("あいうえ、Ａa１😀𠮷", max_size=60)
 
 
 @settings(max_examples=60, deadline=None)
@@ -78,6 +78,35 @@ def test_a_run_is_as_long_as_a_naive_search_finds_it(
     every = [len(grams_of_units(units) & grams_of_units(tuple(compared_units(each)))) for each in documents]
     assert match.shared_grams <= max(every)
     assert match.containment == pytest.approx(match.shared_grams / max(1, len(grams_of_units(units))))
+
+
+KANJI = st.text([chr(0x4E00 + number) for number in range(300)], max_size=6)
+SHORT_COPIES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 374), st.integers(7, 26), KANJI), max_size=5)
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], NearCopyIndex]:
+    generator = random.Random(1)
+    documents = ["".join(chr(0x4E00 + generator.randrange(300)) for _ in range(400)) for _ in range(3)]
+    return documents, make_index(tmp_path_factory.mktemp("rare"), documents)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SHORT_COPIES)
+@example([(0, 40, 18, "々々々"), (1, 40, 11, "一丁"), (1, 53, 7, "")])
+@example([(0, 41, 18, "々々々"), (1, 41, 11, "一丁"), (1, 54, 7, "")])
+@example([(0, 42, 18, "々々々"), (1, 42, 11, "一丁"), (1, 55, 7, "")])
+@example([(0, 43, 18, "々々々"), (1, 43, 11, "一丁"), (1, 56, 7, "")])
+def test_the_longest_of_several_short_copies_is_found(
+    rare: tuple[list[str], NearCopyIndex], copies: list[tuple[int, int, int, str]]
+) -> None:
+    documents, index = rare
+    text = "".join(documents[number][start : start + length] + between for number, start, length, between in copies)
+    run = index.look_up(text).longest_run
+    naive = max(
+        SequenceMatcher(None, text, document, autojunk=False).find_longest_match().size for document in documents
+    )
+    assert run == naive or run < naive < FOUND_FROM
 
 
 def grams_of_units(units: tuple[int, ...]) -> set[tuple[int, ...]]:
@@ -119,6 +148,24 @@ def test_spaces_width_case_and_punctuation_make_no_difference(tmp_path: Path) ->
     assert plain.longest_run == len(compared(document))
     assert plain.run_text == document.translate(str.maketrans("２０", "20")).removesuffix("。")
     assert match.longest_run == len(compared("名前は、まだ無いABCカード20枚どこで生れたかとんと見当がつかぬ"))
+
+
+@pytest.mark.parametrize("between", ["☆", "😀", "👩🏽‍🚀", "\U000e0100"])
+def test_symbols_and_emoji_make_no_difference(index: NearCopyIndex, corpus: list[str], between: str) -> None:
+    original = compared(corpus[7])[:120]
+    match = index.look_up(between.join(original[start : start + 6] for start in range(0, 120, 6)))
+    assert (match.longest_run, match.containment, match.characters) == (120, 1.0, 120)
+
+
+def test_rare_kanji_are_compared_and_emoji_stay_in_the_passage(tmp_path: Path) -> None:
+    generator = random.Random(7)
+    document = "".join(generator.choice("𠮷𩸽𠀋山川😀") for _ in range(600))
+    index = make_index(tmp_path, [document])
+    for start in range(0, 500, 7):
+        copy = document[start : start + 60].strip("😀")
+        match = index.look_up(copy)
+        assert match.run_text == copy
+        assert match.longest_run == len(copy.replace("😀", "").encode("utf-16-le")) // 2
 
 
 def test_inserted_and_left_out_characters_keep_the_place(index: NearCopyIndex, corpus: list[str]) -> None:

@@ -1,6 +1,8 @@
 """The two doors: what they write, and that nothing is lost."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,9 @@ def test_the_words_of_the_doors(folder: Path, capsys: pytest.CaptureFixture[str]
     words = [f"{key}={folder / name}" for key, name in names.items()]
     assert run_door("find_near_copies", FindNearCopiesConfig, find, [*words, "limits.longest_run=21"]) == ExitCode.DONE
     assert (folder / "copies.jsonl").read_text() == ""
+    assert run_door("find_near_copies", FindNearCopiesConfig, find, words) == ExitCode.PREFLIGHT_REFUSED
+    assert "new.jsonl: exists; overwrite=true" in capsys.readouterr().err
+    words.append("overwrite=true")
     assert run_door("find_near_copies", FindNearCopiesConfig, find, [*words, "limits.longest_run=20"]) == ExitCode.DONE
     assert (folder / "new.jsonl").read_text() == ""
 
@@ -74,7 +79,7 @@ def test_a_file_that_cannot_be_judged_leaves_the_old_results(folder: Path, conte
     (folder / "texts.jsonl").write_text(content)
     (folder / "new.jsonl").write_text("old")
     with pytest.raises(UserError, match=message):
-        find(configured(folder))
+        find(configured(folder).model_copy(update={"overwrite": True}))
     assert (folder / "new.jsonl").read_text() == "old"
     assert sorted(path.name for path in folder.iterdir()) == ["index", "new.jsonl", "novel.txt", "texts.jsonl"]
 
@@ -92,11 +97,35 @@ def test_an_index_is_replaced_only_when_asked_and_only_by_a_whole_one(
         with pytest.raises(ZeroDivisionError):
             index(IndexNearCopiesConfig(**values, overwrite=True))
     assert (folder / "index" / MANIFEST).read_text() == old
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", rename_except(folder / "index"))
+        with pytest.raises(OSError, match="not now"):
+            index(IndexNearCopiesConfig(**values, overwrite=True))
+    assert (folder / "index" / MANIFEST).read_text() == old
     index(IndexNearCopiesConfig(**values, overwrite=True))
     near_copies = NearCopyIndex.open(folder / "index")
     assert near_copies.look_up("山路を登りながらこう考えた").longest_run == 13
     assert near_copies.look_up(NOVEL).longest_run == 0
     assert sorted(path.name for path in folder.iterdir()) == ["index", "novel.txt"]
+
+
+def rename_except(folder: Path) -> Callable[[Path, Path], None]:
+    """A rename that fails where something new shall become `folder`, but not where the old one shall come back."""
+    rename = os.rename
+
+    def renamed(source: Path, target: Path) -> None:
+        if target == folder and source.name != "old":
+            raise OSError("not now")
+        rename(source, target)
+
+    return renamed
+
+
+def test_an_empty_working_folder_becomes_an_index(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder / "empty")
+    index(IndexNearCopiesConfig(data=("../novel.txt",), output_dir=".", num_workers=1))
+    assert NearCopyIndex.open(folder / "empty").manifest.documents == 1
 
 
 def test_a_folder_with_something_else_is_left_alone(folder: Path) -> None:
@@ -118,6 +147,8 @@ def test_all_that_is_wrong_with_the_words_is_said_at_once() -> None:
     assert "three different files" in text
     with pytest.raises(UserError, match=r"accepted: a\.zst is written without compression"):
         build(FindNearCopiesConfig, {"index": "i", "texts": "t", "accepted": "a.zst", "rejected": "b.jsonl"})
+    with pytest.raises(UserError, match=r"limits\.longest_run: .*greater than or equal to 11"):
+        build(FindNearCopiesConfig, {"index": "i", "texts": "t", "limits": {"longest_run": 10}})
     with pytest.raises(UserError) as caught:
         build(IndexNearCopiesConfig, {})
     assert len(caught.value.problems) == 2

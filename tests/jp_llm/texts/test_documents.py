@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.texts.documents import Text, choose, find_files, read_texts
+from jp_llm.texts.documents import Text, choose, find_files, read_documents
 
 ROWS = [{"id": "a#0", "source": "wiki", "text": "春の朝。\n", "meta": {}}, {"text": "夏\u2028の夜"}]
 TEXTS = [Text("wiki", "春の朝。\n"), Text("held", "夏\u2028の夜")]
@@ -34,12 +34,12 @@ def two_frames(data: bytes) -> bytes:
 )
 def test_records_are_read(name: str, data: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
-    assert list(read_texts(tmp_path / name)) == TEXTS
+    assert list(read_documents(tmp_path / name)) == TEXTS
 
 
 def test_a_plain_text_is_one_document_and_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "novel.txt").write_bytes("\ufeff一\r\n\n二 ".encode())
-    assert list(read_texts(tmp_path / "novel.txt")) == [Text("novel", "一\r\n\n二 ")]
+    assert list(read_documents(tmp_path / "novel.txt")) == [Text("novel", "一\r\n\n二 ")]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_plain_text_is_one_document_and_stays_as_it_is(tmp_path: Path) -> None
 def test_damage_is_reported_with_the_file(name: str, data: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=message):
-        list(read_texts(tmp_path / name))
+        list(read_documents(tmp_path / name))
 
 
 def test_a_dataset_folder_means_its_held_out_documents(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.texts.records import read_objects, read_records
@@ -31,3 +32,10 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         list(read_records(tmp_path / "absent.jsonl"))
     with pytest.raises(UserError, match="cannot be read"):
         list(read_records(tmp_path))
+
+
+def test_a_file_that_expands_too_much_names_a_remedy_that_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl.zst"
+    path.write_bytes(zstandard.ZstdCompressor(level=1).compress(bytes(16 << 20)) * 6)
+    with pytest.raises(UserError, match="expands more than 1000 times; if that is meant, decompress it first"):
+        list(read_records(path))
