@@ -30,7 +30,7 @@ def open_data(
         try:
             old = DatasetManifest.load(Path(replay.path))
             problems += tokenizer_problems(manifest, old, config.path, replay.path)
-            problems += [f"data.replay.path: {problem}" for problem in old.check_files(Path(replay.path), hashes=hashes)]
+            problems += old.check_files(Path(replay.path), hashes=hashes)
         except UserError as error:
             problems += [f"data.replay.path: {problem}" for problem in error.problems]
     if problems:
