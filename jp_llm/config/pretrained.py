@@ -10,13 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jp_llm.arch.huggingface import UnsupportedModel, model_fields
+from jp_llm.arch.huggingface import CONFIG_FILE, UnsupportedModel, model_fields
 from jp_llm.config.model import ModelConfig
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
 from jp_llm.runtime.run_folder import RunFolder
 
-CONFIG_FILE = "config.json"
-"""What every Hugging Face model folder holds."""
 MANIFEST_FILE = "manifest.json"
 """What every checkpoint of ours holds."""
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jp_llm.arch.huggingface import CONFIG_FILE
 from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
 from jp_llm.checkpoint.store import CheckpointStore, resolve
 from jp_llm.config.model import ModelConfig
-from jp_llm.config.pretrained import CONFIG_FILE
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, read_json_lines, sha256_of
