@@ -158,10 +158,11 @@ def change(now: float, before: float) -> str:
 
 
 def print_samples(names: Sequence[str], results: dict[str, dict[str, Any]]) -> None:
-    """The same prompts and seeds; a line break of the text is shown as a slash."""
+    """The same prompts and seeds; a line break is shown as a slash, half a character not at all."""
     print(f"\n| prompt | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
     for prompt in PROMPTS:
         texts = [results[name]["samples"][prompt].replace("\n", " / ").replace("|", "\\|") for name in names]
+        texts = [text.replace("\ufffd", "") for text in texts]
         print(f"| {prompt} | {' | '.join(texts)} |")
 
 

@@ -13,6 +13,8 @@ from jp_llm.arch.parameters import DecoderShape, parameter_shapes
 from jp_llm.arch.registry import form_of
 from jp_llm.arch.spec import ConfigValues, NameRule
 
+CONFIG_FILE = "config.json"
+"""What every Hugging Face model folder holds."""
 DTYPE_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 """Our word for a data type, and the word of config.json."""
 

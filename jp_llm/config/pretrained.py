@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jp_llm.arch.huggingface import UnsupportedModel, model_fields
+from jp_llm.arch.huggingface import CONFIG_FILE, UnsupportedModel, model_fields
 from jp_llm.config.model import ModelConfig
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
+from jp_llm.runtime.run_folder import RunFolder
 
-CONFIG_FILE = "config.json"
-"""What every Hugging Face model folder holds."""
 MANIFEST_FILE = "manifest.json"
 """What every checkpoint of ours holds."""
 
@@ -90,11 +89,19 @@ def pretrained_fields(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(run_dir: Path) -> Path | None:
-    """The newest checkpoint of a run folder that has its manifest; None if there is none."""
-    # By number: a run of more than 99,999,999 steps has longer names.
-    found = [path.parent for path in run_dir.glob(f"checkpoints/step_*/{MANIFEST_FILE}")]
-    numbered = [(int(path.name.removeprefix("step_")), path) for path in found if path.name[5:].isdigit()]
-    return max(numbered)[1] if numbered else None
+    """The newest checkpoint of a run folder whose manifest can be read; None if there is none.
+
+    A damaged one is passed over: the run sets it aside, and the one before it holds the same model.
+    """
+    return next((folder for folder in RunFolder(run_dir).checkpoints if _is_readable(folder / MANIFEST_FILE)), None)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _read(path)
+    except (UserError, FileNotFoundError):
+        return False
+    return True
 
 
 def _contradicts(key: str, value: Any, fields: dict[str, Any]) -> bool:
@@ -125,6 +132,8 @@ def _nothing(path: Path) -> str:
         return f"init_from: {path}: no such folder; name {kinds}"
     if (path / "adapter_config.json").is_file():
         return f"init_from: {path}: holds a LoRA adapter only; merge it first (docs/finetuning.md) and name that folder"
+    if RunFolder(path).checkpoints:
+        return f"init_from: {path}: the manifest of none of its checkpoints can be read; copy the folder again"
     return f"init_from: {path}: is not {kinds}"
 
 

@@ -102,9 +102,10 @@ class TokenDataset:
         weights: share of each source, scaled to sum to 1; None takes the whole dataset.
         documents: `cut` at the end of a window, or kept `whole` (`jp_llm.data.windows`).
         prefix: of the names of the sources.
+        leave_out_short: also in training a source that does not fill one sample is left out (see `too_short`).
 
     Raises:
-        UserError: no such split or source; a source that does not fill one sample (see `too_short`); a file that is
+        UserError: no such split or source; a source that does not fill one sample, or none that does; a file that is
             absent or of another size.
     """
 
@@ -119,6 +120,7 @@ class TokenDataset:
         weights: Mapping[str, float] | None = None,
         documents: Literal["cut", "whole"] = "cut",
         prefix: str = "",
+        leave_out_short: bool = False,
     ) -> None:
         self.manifest = manifest
         self.split = split
@@ -137,10 +139,12 @@ class TokenDataset:
                 PackedWindows(stream, seq_length, tokenizer) if self._whole else CutWindows(stream, seq_length)
             )
         short = [name for name, found in windows.items() if not found.num_windows]
-        if len(short) == len(names) or (short and (split == "train" or weights is not None)):
+        refused = weights is not None or (split == "train" and not leave_out_short)
+        if len(short) == len(names) or (short and refused):
             raise UserError(*(self._shortness(name) for name in short))
         self.too_short = tuple(f"{prefix}{name}" for name in short)
-        """Sources whose held-out text does not fill one sample; they give none. In training they are refused."""
+        """Sources whose text does not fill one sample; they give none. In training they are refused, except in a
+        replay."""
         self._windows = {f"{prefix}{name}": found for name, found in windows.items() if name not in short}
         sizes = {name: windows[name].num_windows for name in names if name not in short}
         counts = None if weights is None else apportion({name: weights[name] for name in names}, BLOCK_SAMPLES)
@@ -212,6 +216,8 @@ class TokenDataset:
             text += (
                 f" in whole documents, which fill {predicted / (self.num_windows * self.seq_length):.1%} of the windows"
             )
+        if self.too_short:
+            text += f" (without {', '.join(self.too_short)}: too short for one window)"
         return text
 
     def evaluation_samples(self, source: str, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
@@ -232,15 +238,17 @@ class TokenDataset:
 
     def _shortness(self, source: str) -> str:
         tokens, needed = self.manifest.tokens(self.split, source), self.seq_length + 1
+        # A replay has no weights.
+        leave_out = ", or name another folder" if self._prefix else ", or leave it out (data.weights names the others)"
         if self._whole:
             return (
                 f"{self._folder}: source {source!r} has no {self.split} document in which a token is predicted; add "
-                "text to it, or leave it out (data.weights names the others)"
+                f"text to it{leave_out}"
             )
         return (
             f"{self._folder}: source {source!r} has {tokens:,} {self.split} tokens, but one sample of "
             f"train.seq_length={self.seq_length} takes {needed:,}; set data.documents=whole (which pads), add text to "
-            "it, shorten train.seq_length, or leave it out (data.weights names the others)"
+            f"it, shorten train.seq_length{leave_out}"
         )
 
 

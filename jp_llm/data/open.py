@@ -44,7 +44,10 @@ def open_data(
         held_out = held_out_main = dataset(folder, manifest, split="validation")
     if replay is None or old is None:
         return train, held_out
-    replayed = dataset(Path(replay.path), old, split="train", prefix=PREFIX)
+    try:
+        replayed = dataset(Path(replay.path), old, split="train", prefix=PREFIX, leave_out_short=True)
+    except UserError as error:
+        raise UserError(*(f"data.replay.path: {problem}" for problem in error.problems), code=error.code) from None
     train = ReplayedDataset(main, replayed, replay.share)
     if _has_held_out(old, seq_length, whole=whole):
         held_out_old = dataset(Path(replay.path), old, split="validation", prefix=PREFIX)

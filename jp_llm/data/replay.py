@@ -12,8 +12,6 @@ from jp_llm.shards.manifest import DatasetManifest
 
 PREFIX = "replay/"
 """Before the names of the sources of the second dataset."""
-
-
 EVENLY = "evenly"
 """Names the rule in the fingerprint."""
 

@@ -1,5 +1,6 @@
 """What an imported model was: name, licence, hashes. It goes with the weights, so that a model card can say it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from jp_llm.runtime.files import sha256_of
 CARD_FILE = "README.md"
 
 
-def origin_of(reader: HuggingFaceReader, *, name: str | None = None, license: str | None = None) -> dict[str, Any]:
+def origin_of(
+    reader: HuggingFaceReader,
+    *,
+    name: str | None = None,
+    license: str | None = None,
+    files_sha256: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """For `jp_llm.checkpoint.format.Manifest.origin`.
 
     Keys: name, class, license (null if it is not stated), dtypes of the files, config (config.json as it was), ignored
@@ -21,20 +28,32 @@ def origin_of(reader: HuggingFaceReader, *, name: str | None = None, license: st
 
     Args:
         name: of the model on the hub; None takes the name of the folder.
-        license: None takes it from the front matter of the folder's README.md.
+        license: None where it is not known (see `stated_license`).
+        files_sha256: hashes of the files; None hashes every file directly in the folder.
     """
     folder, values = reader.folder, config_of(reader.folder)
-    stated = card_fields(folder / CARD_FILE).get("license")
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if files_sha256 is None:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files_sha256 = {path.name: sha256_of(path) for path in files}
     return {
         "name": name or folder.name,
         "class": (values.get("architectures") or [values["model_type"]])[0],
-        "license": license or (str(stated) if stated else None),
+        "license": license,
         "dtypes": list(reader.dtypes),
         "config": values,
         "ignored": list(reader.notes),
-        "files_sha256": {path.name: sha256_of(path) for path in files},
+        "files_sha256": dict(files_sha256),
     }
+
+
+def stated_license(folder: Path) -> str | None:
+    """What the front matter of a folder's README.md says.
+
+    Raises:
+        UserError: it is no YAML.
+    """
+    stated = card_fields(folder / CARD_FILE).get("license")
+    return str(stated) if stated else None
 
 
 def card_fields(path: Path) -> dict[str, Any]:

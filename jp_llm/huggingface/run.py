@@ -19,7 +19,7 @@ from jp_llm.checkpoint.writer import Contents, write_weights
 from jp_llm.huggingface.config import ImportConfig
 from jp_llm.huggingface.files import config_of
 from jp_llm.huggingface.open import is_huggingface, tokenizer_of
-from jp_llm.huggingface.origin import origin_of
+from jp_llm.huggingface.origin import origin_of, stated_license
 from jp_llm.huggingface.parity import POSITIONS, compare_logits, random_batches
 from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.huggingface.reload import quiet_transformers
@@ -55,7 +55,7 @@ def run(config: ImportConfig) -> None:
     with tempfile.TemporaryDirectory() as work:
         tokenizer = tokenizer_of(folder, Path(work) / "tokenizer")
         _check_vocabulary(reader, tokenizer)
-        origin = origin_of(reader, name=config.name, license=config.license)
+        origin = origin_of(reader, name=config.name, license=config.license or stated_license(folder))
         _describe(reader, tokenizer, origin)
         with _new_folder(target) as temporary:
             checkpoint = CheckpointStore(temporary).path(0)

@@ -1,7 +1,10 @@
 """Names of what lies in a run folder: a stable interface for people, scripts and every room."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+_STEP = re.compile(r"step_\d{8,}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,13 @@ class RunFolder:
     def bad_hosts(self) -> Path:
         """Hosts that a restart leaves out, one per line."""
         return self.path / "bad_hosts.txt"
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Every step_N folder, the newest first; whether it is whole is not looked at."""
+        # By number: a run of more than 99,999,999 steps has longer names.
+        steps = [path for path in self.path.glob("checkpoints/step_*") if _STEP.fullmatch(path.name)]
+        return sorted(steps, key=lambda path: int(path.name.removeprefix("step_")), reverse=True)
 
     @property
     def save_order(self) -> Path:

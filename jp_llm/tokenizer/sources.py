@@ -1,15 +1,14 @@
 """The tokenizer that a path names, whatever kind of folder it is."""
 
-import re
 from pathlib import Path
 
+from jp_llm.runtime.run_folder import RunFolder
 from jp_llm.tokenizer.adopt import EXPORTED_FOLDER, adopt, describe
 from jp_llm.tokenizer.manifest import MANIFEST_FILE, TokenizerManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 _INSIDE = "tokenizer"
 """Subfolder of datasets and checkpoints that holds their tokenizer."""
-_STEP = re.compile(r"step_\d{8,}")
 
 
 def folder_of(path: Path) -> Path | None:
@@ -18,9 +17,8 @@ def folder_of(path: Path) -> Path | None:
     `path` is such a folder, a dataset, a checkpoint, a run folder (then of its newest checkpoint) or a Hugging Face
     folder of launch/export_hf.py.
     """
-    steps = [step for step in path.glob("checkpoints/step_*") if _STEP.fullmatch(step.name)]
-    newest_first = sorted(steps, key=lambda step: int(step.name.removeprefix("step_")), reverse=True)
-    places = [path, path / _INSIDE, path / EXPORTED_FOLDER, *(step / _INSIDE for step in newest_first)]
+    steps = RunFolder(path).checkpoints
+    places = [path, path / _INSIDE, path / EXPORTED_FOLDER, *(step / _INSIDE for step in steps)]
     return next((place for place in places if (place / MANIFEST_FILE).is_file()), None)
 
 

@@ -1,5 +1,6 @@
 """Step 0: random weights, or those of another model."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from jp_llm.checkpoint.format import WEIGHT
 from jp_llm.engine.engine import Engine
 from jp_llm.guard.interventions import Interventions
 from jp_llm.huggingface.open import Weights, open_weights
-from jp_llm.huggingface.origin import origin_of
+from jp_llm.huggingface.origin import origin_of, stated_license
 from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.parallel.slices import Piece
 from jp_llm.runtime.errors import UserError
@@ -51,7 +52,7 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
         return weights.read_piece(piece, kind) if kind == WEIGHT else torch.zeros(piece.size)
 
     engine.restore(read, applied_updates=0)
-    saver.origin = saver.from_main(lambda: _described(weights, hashes))
+    saver.origin = saver.from_main(lambda: described(weights, hashes))
     saver.events.write(
         "init",
         init_from=config.init_from,
@@ -61,11 +62,16 @@ def begin(saver: Saver, engine: Engine, interventions: Interventions) -> None:
     )
 
 
-def _described(weights: Weights, hashes: Mapping[str, str]) -> dict[str, Any]:
+def described(weights: Weights, hashes: Mapping[str, str]) -> dict[str, Any]:
     """What every checkpoint of the run, and its model card, says of the weights it began with: of an imported model
     what was known of it, of one of our runs its name."""
     if isinstance(weights, HuggingFaceReader):
-        return origin_of(weights)
+        try:
+            license = stated_license(weights.folder)
+        except UserError as error:
+            license = None
+            print(f"warning: {error}; the run goes on without its licence", file=sys.stderr, flush=True)
+        return origin_of(weights, license=license, files_sha256=hashes)
     inside_run = weights.folder.parent.name == "checkpoints"
     name = (weights.folder.absolute().parents[1] if inside_run else weights.folder.absolute()).name
     return weights.manifest.origin or {"name": name, "license": None, "files_sha256": dict(hashes)}

@@ -1,6 +1,6 @@
 """What a run begins with that does not begin with random weights: where it lies, its hashes, its tokenizer.
 
-Loads no torch, except for the tokenizer of a Hugging Face folder.
+Loads no torch, except for the files of a Hugging Face folder.
 """
 
 import tempfile
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jp_llm.arch.huggingface import CONFIG_FILE
 from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
 from jp_llm.checkpoint.store import CheckpointStore, resolve
-from jp_llm.config.pretrained import CONFIG_FILE
+from jp_llm.config.model import ModelConfig
 from jp_llm.config.run import RunConfig
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, read_json_lines, sha256_of
@@ -84,11 +85,29 @@ class Origin:
         """
         if self.is_checkpoint:
             return read_manifest(self.path).tokenizer_fingerprint
-        # Imported late: it loads torch.
         from jp_llm.huggingface.open import tokenizer_of
 
         with tempfile.TemporaryDirectory() as work:
             return tokenizer_of(self.path, Path(work)).fingerprint
+
+    def problems(self, model: ModelConfig) -> list[str]:
+        """What is wrong with its files, as far as their names, sizes and headers tell, as weights of `model`."""
+        if self.is_checkpoint:
+            return damage(self.path, read_manifest(self.path), hashes=False)
+        # Imported late: it loads torch.
+        from jp_llm.huggingface.reader import HuggingFaceReader
+
+        try:
+            found = HuggingFaceReader(self.path).model
+        except UserError as error:
+            return list(error.problems)
+        if found.tied == model.tied:
+            return []
+        return [
+            f"{self.path}: its head is a tensor of its own that differs from the embedding, though {CONFIG_FILE} does "
+            f"not say so; write tie_word_embeddings false into {CONFIG_FILE}, or begin with an imported copy "
+            "(launch/import_hf.py)"
+        ]
 
     def _weights(self) -> Sequence[str]:
         return sorted(path.name for path in self.path.glob("*.safetensors"))
@@ -107,6 +126,8 @@ def pretrained_problems(config: RunConfig, tokenizer: Tokenizer) -> list[str]:
         if has_checkpoint:
             return _exchanged(config, path)
         origin = Origin.find(path)
+        if problems := origin.problems(config.model):
+            return [f"init_from: {problem}" for problem in problems]
         fingerprint = origin.tokenizer_fingerprint()
     except UserError as error:
         return [] if has_checkpoint else [f"init_from: {problem}" for problem in error.problems]

@@ -32,21 +32,36 @@ def rows_of_step(config: RunConfig, step: int) -> Tensor:
     return torch.randint(0, VOCAB_SIZE, shape, generator=generator)
 
 
-def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
-    """History and final canonical weights, without any of our engine."""
-    decoder = Decoder(config.model)
-    initialize(decoder, config.model, config.seed)
+def plain_optimizer(decoder: Decoder, config: RunConfig) -> torch.optim.AdamW:
+    """The optimizer of PyTorch for a whole decoder."""
     named, placements = dict(decoder.named_parameters()), decoder.placements()
     decayed = {name: all(decays(part.name) for part in placements[name].slices) for name in named}
     decay = [p for name, p in named.items() if decayed[name]]
     spared = [p for name, p in named.items() if not decayed[name]]
     assert decay
     assert spared
-    optimizer = torch.optim.AdamW(
+    return torch.optim.AdamW(
         [{"params": decay, "weight_decay": config.optim.weight_decay}, {"params": spared, "weight_decay": 0.0}],
         betas=(config.optim.beta1, config.optim.beta2),
         eps=config.optim.eps,
     )
+
+
+def canonical_weights(decoder: Decoder) -> dict[str, Tensor]:
+    """Copies of the canonical parameters of a whole decoder."""
+    named, weights = dict(decoder.named_parameters()), {}
+    for name, placement in decoder.placements().items():
+        sizes = [part.numel for part in placement.slices]
+        for part, values in zip(placement.slices, named[name].detach().flatten().split(sizes), strict=True):
+            weights[part.name] = values.view(part.shape).clone()
+    return weights
+
+
+def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
+    """History and final canonical weights, without any of our engine."""
+    decoder = Decoder(config.model)
+    initialize(decoder, config.model, config.seed)
+    optimizer = plain_optimizer(decoder, config)
     history = []
     for step in range(STEPS):
         rows = rows_of_step(config, step)
@@ -59,12 +74,7 @@ def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
             group["lr"] = RATES[step]
         optimizer.step()
         history.append((loss.item(), norm.item()))
-    weights = {}
-    for name, placement in placements.items():
-        sizes = [part.numel for part in placement.slices]
-        for part, values in zip(placement.slices, named[name].detach().flatten().split(sizes), strict=True):
-            weights[part.name] = values.view(part.shape).clone()
-    return history, weights
+    return history, canonical_weights(decoder)
 
 
 @cache

@@ -141,6 +141,19 @@ def test_the_newest_checkpoint_goes_by_number_and_has_a_manifest(tmp_path: Path)
     assert newest_checkpoint(tmp_path / "none") is None
 
 
+@pytest.mark.parametrize("damage", ["", '{"config": {"mod', "[]"])
+def test_a_damaged_manifest_is_passed_over(tmp_path: Path, damage: str) -> None:
+    older = step_folder(tmp_path / "run", 3)
+    (step_folder(tmp_path / "run", 4) / "manifest.json").write_text(damage)
+    assert newest_checkpoint(tmp_path / "run") == older
+    # Neither a run that goes on nor one that begins with it is held up.
+    assert built(f"init_from={tmp_path / 'gone'}", f"run_dir={tmp_path / 'run'}").model == MODEL
+    assert built(f"init_from={tmp_path / 'run'}", f"run_dir={tmp_path / 'new'}").model == MODEL
+    (older / "manifest.json").write_text(damage)
+    _, text = refused(f"init_from={tmp_path / 'run'}", f"run_dir={tmp_path / 'new'}")
+    assert f"{tmp_path / 'run'}: the manifest of none of its checkpoints can be read" in text
+
+
 def test_fields_are_those_of_the_schema(tmp_path: Path) -> None:
     fields: dict[str, Any] = pretrained_fields(step_folder(tmp_path))
     assert ModelConfig.model_validate(fields) == MODEL

@@ -119,6 +119,15 @@ def test_held_out_text_of_both_is_evaluated(make_dataset: Make) -> None:
     assert held_out is None
 
 
+def test_a_source_too_short_to_be_replayed_is_left_out_and_named(make_dataset: Make) -> None:
+    old = {"books": {"train": [90]}, "notes": {"train": [5]}}
+    train, _ = open_both(make_dataset, {"poems": {"train": [90]}}, old)
+    assert train.sources == ("poems", "replay/books")
+    assert "(without replay/notes: too short for one window)" in train.describe()
+    with pytest.raises(UserError, match=r"data\.replay\.path: .*source 'notes' has 5 .*or name another folder"):
+        open_both(make_dataset, {"poems": {"train": [90]}}, {"notes": {"train": [5]}})
+
+
 def test_what_cannot_be_replayed_is_refused(make_dataset: Make, tmp_path: Path) -> None:
     folder, manifest = make_dataset({"poems": {"train": [90]}})
     other, theirs = make_dataset({"books": {"train": [90]}})

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from gloo import Processes
 from tiny import VOCAB_SIZE, run_config
 from torch import Tensor
-from training import RATES, History, build_engine, merged, owned_weights
+from training import RATES, History, build_engine, canonical_weights, merged, owned_weights, plain_optimizer
 
 from jp_llm.config.data import IGNORED
 from jp_llm.config.run import RunConfig
@@ -19,7 +19,6 @@ from jp_llm.data.dataset import TokenDataset
 from jp_llm.data.loader import Batch, Loader
 from jp_llm.model.decoder import Decoder
 from jp_llm.model.init import initialize
-from jp_llm.optim.groups import decays
 from jp_llm.shards.manifest import DatasetManifest, TokenizerRecord
 from jp_llm.shards.writer import ShardWriter
 from jp_llm.train.evaluate import evaluate
@@ -78,18 +77,7 @@ def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
     """History and final canonical weights: every document is a forward pass of its own."""
     decoder = Decoder(config.model)
     initialize(decoder, config.model, config.seed)
-    named, placements = dict(decoder.named_parameters()), decoder.placements()
-    groups: dict[bool, list[Any]] = {True: [], False: []}
-    for name, parameter in named.items():
-        groups[all(decays(part.name) for part in placements[name].slices)].append(parameter)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": groups[True], "weight_decay": config.optim.weight_decay},
-            {"params": groups[False], "weight_decay": 0},
-        ],
-        betas=(config.optim.beta1, config.optim.beta2),
-        eps=config.optim.eps,
-    )
+    optimizer = plain_optimizer(decoder, config)
     history = []
     with loader_of(config) as loader:
         for step in range(STEPS):
@@ -107,12 +95,7 @@ def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
                 group["lr"] = RATES[step]
             optimizer.step()
             history.append((loss.item(), norm.item()))
-    weights = {}
-    for name, placement in placements.items():
-        sizes = [part.numel for part in placement.slices]
-        for part, values in zip(placement.slices, named[name].detach().flatten().split(sizes), strict=True):
-            weights[part.name] = values.view(part.shape).clone()
-    return history, weights
+    return history, canonical_weights(decoder)
 
 
 def engine_training(overrides: dict[str, Any]) -> tuple[History, dict[str, Tensor], list[int]]:
