@@ -217,7 +217,7 @@ def _plan(run: RunRecord) -> Iterator[Html]:
     plan, memory = run.plan, number(mapping(run.plan.get("memory_bytes")).get("total"))
     speed, mfu, used = (run.train.known(name) for name in ("tokens_per_second", "mfu", "peak_memory_bytes"))
     actual_speed = float(np.median(speed)) if len(speed) else math.nan
-    actual_step = number(plan.get("tokens_per_step")) / actual_speed
+    actual_step = number(plan.get("tokens_per_step")) / (actual_speed or math.nan)
     rows = [
         _against("seconds per step", number(plan.get("step_seconds")), actual_step, "{:.4g}"),
         _against("tokens per second", number(plan.get("tokens_per_second")), actual_speed, "{:,.0f}"),
@@ -303,4 +303,7 @@ def _shown(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+    try:
+        return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+    except RecursionError:
+        return "nested too deeply to be shown"
