@@ -15,11 +15,15 @@ from jp_llm.runtime.run_folder import RunFolder
 
 
 @contextmanager
-def reported(run_dir: Path, is_main: bool) -> Iterator[None]:
+def reported(run_dir: Path, is_main: bool, *, is_run: bool = True) -> Iterator[None]:
     """Write `report.html` into the run folder when the block ends, also with an exception; the main process does.
 
-    The block is the run, which holds the folder. A page that cannot be written is said, and changes nothing about how
-    the run ends.
+    A page that cannot be written is said, and changes nothing about how the block ends.
+
+    Args:
+        run_dir: of the run.
+        is_main: whether this process writes.
+        is_run: whether the block is the run, which holds its folder; it looks after the run otherwise.
     """
     error: BaseException | None = None
     before = _status(run_dir) if is_main else {}
@@ -30,16 +34,17 @@ def reported(run_dir: Path, is_main: bool) -> Iterator[None]:
         raise
     finally:
         if is_main:
-            _write(run_dir, before, error)
+            _write(run_dir, before, error, is_run)
 
 
-def _write(run_dir: Path, before: dict[str, Any], error: BaseException | None) -> None:
+def _write(run_dir: Path, before: dict[str, Any], error: BaseException | None, is_run: bool) -> None:
     try:
         run = read_run(run_dir)
-        run.is_alive = False
-        # A run that failed before it said anything: status.json is that of the last one.
-        if error is not None and run.status == before and before.get("state") != "done":
-            run.status |= {"state": "failed", "code": code_of(error), "reason": reason_of(error)}
+        if is_run:
+            run.is_alive = False  # it is this process that holds the folder
+            # A run that failed before it said anything: status.json is that of the last one.
+            if error is not None and run.status == before and before.get("state") != "done":
+                run.status |= {"state": "failed", "code": code_of(error), "reason": reason_of(error)}
         write_page(run_dir / PAGE_FILE, [run])
     except Exception as problem:
         print(f"warning: {run_dir / PAGE_FILE} was not written: {problem}", file=sys.stderr, flush=True)
