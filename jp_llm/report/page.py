@@ -84,7 +84,7 @@ def _several(runs: Sequence[RunRecord]) -> Iterator[Html]:
         else element("p", "None.")
     )
     for run in runs:
-        yield element("h2", run.name)
+        yield element("h1", run.name)
         for part in (_events(run), _mix(run), _samples(run), _plan(run), _evaluation(run), _configuration(run)):
             yield from part
         yield from _hashes(run)
@@ -279,7 +279,7 @@ def _hashes(run: RunRecord) -> Iterator[Html]:
         ("layout", ", ".join(f"{key} {value}" for key, value in mapping(newest.get("layout")).items())),
         ("state", ", ".join(f"{key} {_shown(value)}" for key, value in mapping(newest.get("state")).items())),
     ]
-    yield facts(rows)
+    yield facts(row for row in rows if row[1] not in ("", "-"))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
