@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": GROUND
     | {"parallel", "data", "model", "optim", "engine", "checkpoint", "huggingface", "watch", "guard", "plan"},
     "plan": GROUND,
-    "supervise": GROUND | {"watch"},
+    "supervise": GROUND | {"watch", "report"},
     "submit": GROUND | {"plan", "supervise"},
     "export": GROUND | {"parallel", "model", "checkpoint", "huggingface"},
     "near_copies": GROUND,

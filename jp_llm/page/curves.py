@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jp_llm.page.element import Html, element, joined
+from jp_llm.page.element import Html, coordinate, element, joined
 
 Numbers = NDArray[np.float64]
 
@@ -128,12 +128,12 @@ def _grid(x_axis: _Axis, y_axis: _Axis, x_label: str) -> Iterator[Html]:
     bottom = HEIGHT - BOTTOM
     for value in y_axis.ticks():
         y = y_axis.place(value)
-        yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=_number(y), y2=_number(y), class_="grid")
-        yield element("text", short(value), x=LEFT - 5, y=_number(y + 3), class_="end")
+        yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=coordinate(y), y2=coordinate(y), class_="grid")
+        yield element("text", short(value), x=LEFT - 5, y=coordinate(y + 3), class_="end")
     for value in x_axis.ticks():
         x = x_axis.place(value)
-        yield element("line", x1=_number(x), x2=_number(x), y1=bottom, y2=bottom + 3, class_="grid")
-        yield element("text", short(value), x=_number(x), y=bottom + 14, class_="label")
+        yield element("line", x1=coordinate(x), x2=coordinate(x), y1=bottom, y2=bottom + 3, class_="grid")
+        yield element("text", short(value), x=coordinate(x), y=bottom + 14, class_="label")
     yield element("text", x_label, x=WIDTH - RIGHT, y=HEIGHT - 5, class_="end")
 
 
@@ -172,7 +172,7 @@ def _drawn(one: Series, x_axis: _Axis, y_axis: _Axis) -> Iterator[Html]:
     if lines:
         yield element("path", d="".join(lines), class_=f"line line{one.colour}{faint}")
     for x_dot, y_dot in dots:
-        yield element("circle", cx=_number(x_dot), cy=_number(y_dot), r=2.5, class_=f"dot{one.colour}{faint}")
+        yield element("circle", cx=coordinate(x_dot), cy=coordinate(y_dot), r=2.5, class_=f"dot{one.colour}{faint}")
 
 
 def _pieces(x: Numbers, y: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
@@ -204,7 +204,7 @@ def thinned(x: Numbers, y: Numbers, stretches: int) -> tuple[Numbers, Numbers, N
 
 
 def _path(x: Numbers, y: Numbers, x_axis: _Axis, y_axis: _Axis) -> str:
-    points = (f"{_number(x_axis.place(a))} {_number(y_axis.place(b))}" for a, b in zip(x, y, strict=True))
+    points = (f"{coordinate(x_axis.place(a))} {coordinate(y_axis.place(b))}" for a, b in zip(x, y, strict=True))
     return "M" + "L".join(points)
 
 
@@ -223,10 +223,6 @@ def short(value: float) -> str:
         if abs(value) >= size:
             return f"{value / (1e3 if unit == 'k' else size):.6g}{unit}"
     return f"{value:.4g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
 
 
 def grid(figures: Iterable[Html]) -> Html:

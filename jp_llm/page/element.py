@@ -23,12 +23,20 @@ def element(name: str, *children: str | int | float | Html, **attributes: str | 
     """
     given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
     written = "".join(f' {key}="{escaped(value)}"' for key, value in given.items())
-    return Html(f"<{name}{written}>{joined(*children)}</{name}>")
+    inner = joined(*children)
+    if name == "pre" and inner.startswith("\n"):
+        inner = Html(f"\n{inner}")  # the first line break after the tag is not shown
+    return Html(f"<{name}{written}>{inner}</{name}>")
 
 
 def joined(*children: str | int | float | Html) -> Html:
     """Children without an element around them."""
     return Html("".join(child if isinstance(child, Html) else escaped(child) for child in children))
+
+
+def coordinate(value: float) -> str:
+    """A place in a picture, to a tenth of its unit."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def escaped(value: object) -> str:

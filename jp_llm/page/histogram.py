@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jp_llm.page.element import Html, element
+from jp_llm.page.element import Html, coordinate, element
 
 _HEIGHT, _LABELS, _TOP = 110.0, 16.0, 14.0
 
@@ -30,24 +30,20 @@ def histogram(title: str, labels: Sequence[str], series: Sequence[Sequence[int]]
                 element(
                     "rect",
                     tip,
-                    x=_number(place * group + index * bar),
-                    y=_number(_TOP + _HEIGHT - height),
-                    width=_number(bar),
-                    height=_number(height),
+                    x=coordinate(place * group + index * bar),
+                    y=coordinate(_TOP + _HEIGHT - height),
+                    width=coordinate(bar),
+                    height=coordinate(height),
                     class_=f"series{index}",
                 )
             )
-        middle = _number(place * group + group * 0.4)
-        parts.append(element("text", label, x=middle, y=_number(_TOP + _HEIGHT + 11), class_="label"))
-    size = f"0 0 {_number(width)} {_number(_TOP + _HEIGHT + _LABELS)}"
-    return element("svg", *parts, viewBox=size, width=_number(width))
+        middle = coordinate(place * group + group * 0.4)
+        parts.append(element("text", label, x=middle, y=coordinate(_TOP + _HEIGHT + 11), class_="label"))
+    size = f"0 0 {coordinate(width)} {coordinate(_TOP + _HEIGHT + _LABELS)}"
+    return element("svg", *parts, viewBox=size, width=coordinate(width))
 
 
 def bar(share: float, class_: str) -> Html:
     """A horizontal bar of this share of its cell."""
     filled = element("div", class_=class_, style=f"width:{100 * min(max(share, 0), 1):.2f}%")
     return element("div", filled, class_="bar")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")

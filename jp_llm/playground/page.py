@@ -1,5 +1,6 @@
 """The Gradio page. It fetches nothing from other machines and tells them nothing."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,10 +71,13 @@ def serve(page: Any, host: str, port: int, *, block: bool) -> str:
     """Serve the page on this machine; returns its address.
 
     Args:
+        page: of `build_page`.
+        host: an address of this machine.
+        port: 0 takes a free one.
         block: until the process is interrupted.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the page cannot be served, for instance because the port is taken.
     """
     gradio = import_gradio()
     # The explanations of this theme are too pale to be read.
@@ -82,7 +86,7 @@ def serve(page: Any, host: str, port: int, *, block: bool) -> str:
     try:
         _, address, _ = page.launch(
             server_name=host,
-            server_port=port or None,
+            server_port=port or free_port(),
             share=False,
             run_history=False,
             enable_monitoring=False,
@@ -95,15 +99,28 @@ def serve(page: Any, host: str, port: int, *, block: bool) -> str:
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise UserError(f"port: {error}; choose another, or port=0 for a free one") from error
+        raise UserError(
+            f"port: the page cannot be served at {host}, port {port}, which another program may have; choose another "
+            f"port, or port=0 for a free one ({error})"
+        ) from error
+    except Exception as error:
+        # Gradio raises plain exceptions too, and what its HTTP library raises.
+        raise UserError(f"the page cannot be served at {host}: {error}") from error
     print(f"open {address} in a browser of this machine; Ctrl-C ends it", flush=True)
     if block:
         page.block_thread()
     return str(address)
 
 
+def free_port() -> int:
+    """One that nobody has at the moment; Gradio itself looks at a hundred fixed ones only."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 def import_gradio() -> Any:
-    """Gradio with its telemetry off.
+    """Gradio.
 
     Raises:
         UserError: it is not installed.

@@ -76,7 +76,7 @@ def words_of(event: dict[str, Any]) -> str:
 def rows(run: RunRecord) -> tuple[list[tuple[str, str, str, str]], int]:
     """(time after the first, step, event, words) of what is no routine, and how many more there are than are shown."""
     begin = begun(run)
-    told = [event for event in run.events if event.get("event") not in _ROUTINE]
+    told = [event for event in run.events if str(event.get("event")) not in _ROUTINE]
     left_out = max(0, len(told) - MOST_ROWS)
     if left_out:
         told = [*told[: MOST_ROWS // 2], *told[-MOST_ROWS // 2 :]]

@@ -10,6 +10,9 @@ import orjson
 
 from jp_llm.runtime.files import read_json
 
+_LARGEST = 1e100
+"""Nothing that is measured is larger, and sums and ratios of smaller numbers are finite; 1 over it counts as 0."""
+
 
 def json_objects(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     """The objects of a JSON Lines file; what could not be read is said in `notes`."""
@@ -61,13 +64,9 @@ def json_object(path: Path, notes: list[str], *, expected: bool = True) -> dict[
 
 
 def number(value: Any) -> float:
-    """A finite number, or NaN for everything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            found = float(value)
-        except OverflowError:
-            return math.nan
-        return found if math.isfinite(found) else math.nan
+    """A number that can be reckoned with, or NaN for everything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return float(value) if abs(value) >= 1 / _LARGEST else 0.0
     return math.nan
 
 

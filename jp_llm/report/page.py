@@ -84,7 +84,7 @@ def _several(runs: Sequence[RunRecord]) -> Iterator[Html]:
         else element("p", "None.")
     )
     for run in runs:
-        yield element("h2", run.name)
+        yield element("h1", run.name)
         for part in (_events(run), _mix(run), _samples(run), _plan(run), _evaluation(run), _configuration(run)):
             yield from part
         yield from _hashes(run)
@@ -217,7 +217,7 @@ def _plan(run: RunRecord) -> Iterator[Html]:
     plan, memory = run.plan, number(mapping(run.plan.get("memory_bytes")).get("total"))
     speed, mfu, used = (run.train.known(name) for name in ("tokens_per_second", "mfu", "peak_memory_bytes"))
     actual_speed = float(np.median(speed)) if len(speed) else math.nan
-    actual_step = number(plan.get("tokens_per_step")) / actual_speed
+    actual_step = number(plan.get("tokens_per_step")) / (actual_speed or math.nan)
     rows = [
         _against("seconds per step", number(plan.get("step_seconds")), actual_step, "{:.4g}"),
         _against("tokens per second", number(plan.get("tokens_per_second")), actual_speed, "{:,.0f}"),
@@ -279,7 +279,7 @@ def _hashes(run: RunRecord) -> Iterator[Html]:
         ("layout", ", ".join(f"{key} {value}" for key, value in mapping(newest.get("layout")).items())),
         ("state", ", ".join(f"{key} {_shown(value)}" for key, value in mapping(newest.get("state")).items())),
     ]
-    yield facts(rows)
+    yield facts(row for row in rows if row[1] not in ("", "-"))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -303,4 +303,7 @@ def _shown(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+    try:
+        return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+    except RecursionError:
+        return "nested too deeply to be shown"

@@ -12,19 +12,22 @@ from jp_llm.report.config import PAGE_FILE, ReportConfig
 from jp_llm.report.happenings import state_words
 from jp_llm.report.lines import mapping, number
 from jp_llm.report.page import write_page
-from jp_llm.report.run_record import RunRecord, read_run
+from jp_llm.report.run_record import EVALUATION, RunRecord, read_run
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import read_json, read_json_lines
+from jp_llm.texts.records import read_objects
 
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 48
+_MOST_TEXTS = 10
+_MOST_CHARACTERS = 500
 
 
 def run(config: ReportConfig) -> None:
     """Print the table of each run, and write the page of all.
 
     Raises:
-        UserError: a run folder holds nothing of a run, or a named file is missing.
+        UserError: a run folder holds nothing of a run, or a named file is missing, or that of texts
+            cannot be read.
     """
     evaluation = _existing(config.evaluation) if config.evaluation else None
     runs = [read_run(Path(folder).expanduser(), evaluation) for folder in config.run_dir]
@@ -32,8 +35,7 @@ def run(config: ReportConfig) -> None:
     tables = []
     for record in runs:
         rows = [("state", state_words(record)), *_data_rows(record), *_training_rows(record)]
-        if evaluation is not None:
-            rows += _evaluation_rows(evaluation)
+        rows += _evaluation_rows(record, evaluation or record.folder / EVALUATION)
         if config.texts:
             rows += _text_rows(_existing(config.texts))
         rows += [("run folder", str(record.folder))]
@@ -100,14 +102,11 @@ def _training_rows(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "held out", "\n".join(_measures(name, values) for name, values in sources.items())
 
 
-def _evaluation_rows(path: Path) -> Iterator[tuple[str, str]]:
-    sources = mapping(mapping(read_json(path)).get("sources"))
-    yield (
-        "evaluation",
-        "\n".join(
-            [*(_measures(name, values) for name, values in sources.items() if isinstance(values, dict)), str(path)]
-        ),
-    )
+def _evaluation_rows(record: RunRecord, path: Path) -> Iterator[tuple[str, str]]:
+    if record.evaluation:
+        sources = mapping(record.evaluation.get("sources"))
+        lines = [_measures(name, values) for name, values in sources.items() if isinstance(values, dict)]
+        yield "evaluation", "\n".join([*lines, str(path)])
 
 
 def _measures(name: str, values: Mapping[str, Any]) -> str:
@@ -119,8 +118,12 @@ def _measures(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _text_rows(path: Path) -> Iterator[tuple[str, str]]:
-    rows = read_json_lines(path)
-    yield "samples", "\n".join((row["prompt"] + row["text"]).replace("\n", "⏎") for row in rows)
+    rows = read_objects(path)
+    texts = [f"{row.get('prompt') or ''}{row['text']}" for row in itertools.islice(rows, _MOST_TEXTS)]
+    lines = [text[:_MOST_CHARACTERS] + " ..." * (len(text) > _MOST_CHARACTERS) for text in texts]
+    if more := sum(1 for _ in rows):
+        lines.append(f"and {more:,} more in {path}")
+    yield "samples", "\n".join(line.replace("\n", "⏎") for line in lines)
 
 
 def _existing(name: str) -> Path:

@@ -17,6 +17,7 @@ from typing import Any
 from jp_llm.config import app
 from jp_llm.config.build import fields
 from jp_llm.config.run import RunConfig
+from jp_llm.report.at_end import reported
 from jp_llm.runtime.bad_hosts import add_bad_host, bad_hosts
 from jp_llm.runtime.commands import safe_command
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
@@ -82,7 +83,8 @@ def supervise(command: Command, config: RunConfig) -> ExitCode:
     with locked(folder.logs, required=False):
         # Of a supervisor that was killed before the run obeyed.
         orders.take_back(folder)
-        return Supervisor(command, config, folder).run()
+        with reported(folder.path, True, is_run=False):
+            return Supervisor(command, config, folder).run()
 
 
 class Failure:

@@ -24,7 +24,8 @@ def test_what_html_does_not_allow_is_shown_as_unknown(character):
 def test_no_text_becomes_markup(content, attribute):
     parsed = ParsedHtml(element("pre", content, title=attribute))
     assert [tag for tag, _ in parsed.tags] == ["pre"]
-    assert "".join(parsed.text) == escaped_twin(content)
+    # A browser does not show the first line break of a <pre>; Python's parser does.
+    assert "".join(parsed.text) == "\n" * content.startswith("\n") + escaped_twin(content)
     assert parsed.tags[0][1]["title"] == escaped_twin(attribute)
 
 

@@ -30,6 +30,11 @@ def address(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # What a person may have set for other programs must not open the page to the world.
         "GRADIO_SHARE": "True",
         "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": "1",
+        # Nor may a way out into the world be the way to the page.
+        "http_proxy": "http://127.0.0.1:9",
+        "all_proxy": "http://127.0.0.1:9",
+        "NO_PROXY": "example.org",
     }
     words = [sys.executable, str(ROOT / "tests" / "helpers" / "served_playground.py"), str(exported), str(other)]
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:

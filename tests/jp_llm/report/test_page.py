@@ -185,6 +185,40 @@ def test_at_the_end_of_a_run_however_it_ends(troubled: Path, capsys: pytest.Capt
     assert "was not written" in capsys.readouterr().err
 
 
+def test_a_start_that_fails_before_it_says_how_the_run_stands(troubled: Path) -> None:
+    def page_of_a_failure(state: str) -> str:
+        (troubled / "status.json").write_text(json.dumps({"state": state, "step": 300, "reason": "of the last start"}))
+        with pytest.raises(OSError, match="no beat"), locked(troubled), reported(troubled, True):
+            raise OSError("no beat")
+        return text_of((troubled / "report.html").read_text())
+
+    for state in ("running", "failed"):
+        assert "Failed at step 300 of 400 with exit code 1 (unexpected): OSError: no beat" in page_of_a_failure(state)
+    assert "Done: 300 steps of 400" in page_of_a_failure("done")
+
+
+LARGE = [{"kind": "train", "step": step, "loss": loss, "grad_norm": loss} for step, loss in enumerate((1e308, -1e308))]
+SMALL = [
+    {"kind": "train", "step": step, "loss": loss, "grad_norm": 1 - loss, "tokens_per_second": loss}
+    for step, loss in enumerate((5e-324, 0))
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("events.jsonl", '{"event": ["x"], "time": 1}\n'),
+        ("metrics.jsonl", "\n".join(map(json.dumps, LARGE))),
+        ("metrics.jsonl", "\n".join(map(json.dumps, SMALL))),
+        ("config.resolved.yaml", "a: " + "[" * 3000),
+        ("evaluation.json", '{"a": ' + "[" * 400 + "]" * 400 + "}"),
+    ],
+)
+def test_extreme_records(troubled: Path, name: str, text: str) -> None:
+    (troubled / name).write_text(text)
+    assert "What happened" in text_of(page_of([read_run(troubled)]))
+
+
 def test_the_door_writes_a_page_of_one_and_of_several(troubled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(ReportConfig(run_dir=str(troubled)))  # type: ignore[arg-type]
     assert (troubled / "report.html").exists()

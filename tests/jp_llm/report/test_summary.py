@@ -50,6 +50,21 @@ def test_the_table(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "昔々、山が⏎あった。" in text
 
 
+def test_damaged_files_are_words(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run_dir / "broken.json").write_text('{"sources": ')
+    texts = run_dir / "texts.jsonl"
+    write_lines(texts, [{"text": f"text {number}"} for number in range(10_000)])
+    run(ReportConfig(run_dir=str(run_dir), evaluation=str(run_dir / "broken.json"), texts=str(texts)))
+    text = capsys.readouterr().out
+    assert "broken.json cannot be read" in text
+    assert "text 9\n" in text
+    assert "text 10\n" not in text
+    assert f"and 9,990 more in {texts}" in text
+    texts.write_text("[1]\n")
+    with pytest.raises(UserError, match="line 1: no object"):
+        run(ReportConfig(run_dir=str(run_dir), texts=str(texts)))
+
+
 def test_half_a_line_is_passed_over(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (run_dir / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "tra')
