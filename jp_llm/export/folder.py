@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jp_llm.config.pretrained import CONFIG_FILE as CONFIG_FILE
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import fsync_directory
-
-CONFIG_FILE = "config.json"
-"""What every Hugging Face model folder holds."""
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:

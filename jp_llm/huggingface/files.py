@@ -8,10 +8,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from jp_llm.config.pretrained import CONFIG_FILE as CONFIG_FILE
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json
 
-CONFIG_FILE = "config.json"
 WEIGHT_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 STORED_DTYPES = {"F32": "fp32", "BF16": "bf16", "F16": "fp16"}

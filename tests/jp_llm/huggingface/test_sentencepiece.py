@@ -14,6 +14,7 @@ from jp_llm.export.tokenizer import load_as_trained, verify_hf_tokenizer, write_
 from jp_llm.huggingface.sentencepiece import compare, convert
 from jp_llm.huggingface.tokenizer import adopted_tokenizer
 from jp_llm.runtime.errors import UserError
+from jp_llm.train.origin import _how_to_encode
 
 RINNA = {
     "tokenizer_class": "T5Tokenizer",
@@ -152,6 +153,12 @@ def test_lower_case_is_not_asked_of_a_tokenizer_json(folder: Path, tmp_path: Pat
     convert(folder, tmp_path / "made")
     with pytest.raises(UserError, match="decides this itself"):
         adopted_tokenizer(tmp_path / "made", tmp_path / "adopted", lower_case=True)
+
+
+def test_advice_names_the_import(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path / "made")
+    assert f"launch/import_hf.py model={folder} " in _how_to_encode(folder)
+    assert f"tokenizer.path={tmp_path / 'made'}" in _how_to_encode(tmp_path / "made")
 
 
 def test_the_model_file_goes_out_again(folder: Path, tmp_path: Path) -> None:
