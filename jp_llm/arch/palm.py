@@ -45,8 +45,7 @@ def _fields(config: ConfigReader) -> dict[str, Any]:
     if factor != 1.0:
         config.problems.append(f"partial_rotary_factor {factor}: whole heads are rotated here")
     config.activation("hidden_act", "silu", ("silu", "swish"))
-    for key in ("attention_bias",):
-        config.only(key, False, False, "the linear layers of Cohere have no biases here")
+    config.only("attention_bias", False, False, "the linear layers of Cohere have no biases here")
     config.dropout("attention_dropout", 0.0)
     heads = config.integer("num_attention_heads", 64)
     return {

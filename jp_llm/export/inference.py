@@ -17,7 +17,8 @@ from jp_llm.checkpoint.store import resolve
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import CONFIG_FILE
 from jp_llm.export.run import PROOF_FILE, export_checkpoint
-from jp_llm.huggingface.reload import load_model, load_tokenizer
+from jp_llm.export.tokenizer import load_as_trained
+from jp_llm.huggingface.reload import load_model
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, sha256_of
 
@@ -55,7 +56,7 @@ def open_model(path: Path, device: Device, precision: Precision) -> LoadedModel:
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UserError("device: there is no GPU that torch can use; take device=cpu")
     half = precision == "bf16" or (precision == "auto" and place.type == "cuda")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_as_trained(folder)
     model, wrong = load_model(folder, torch.bfloat16 if half else torch.float32)
     # A surplus tensor (an old buffer) does no harm to a model of somebody else.
     if lost := [name for kind, names in wrong.items() if kind != "unexpected_keys" for name in names]:

@@ -1,6 +1,7 @@
 """`launch/export_hf.py`: checkpoint in, verified Hugging Face folder out."""
 
 import shutil
+import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +33,10 @@ def run(config: ExportConfig) -> None:
     """Export as configured and print what was compared."""
     target = Path(config.output_dir).expanduser().absolute()
     check_target(target, overwrite=config.overwrite)
-    proof = export_checkpoint(resolve(Path(config.checkpoint).expanduser()), target, config)
+    checkpoint = resolve(Path(config.checkpoint).expanduser())
+    proof = export_checkpoint(checkpoint, target, config)
+    if note := _rounded(proof["origin"], config.dtype):
+        print(f"note: {note}", file=sys.stderr)
     found = proof["verification"]
     print(f"{target}: {found['tensors']} tensors, token ids equal on {found['texts']} texts")
     if found["level"] == "full":
@@ -124,6 +128,17 @@ def export(
         with atomic_writer(folder / CARD_FILE) as file:
             file.write(model_card(facts, model, tokenizer, proof).encode())
     return proof
+
+
+def _rounded(origin: dict[str, Any], dtype: str) -> str | None:
+    """What an export of imported weights loses that were not trained further."""
+    before = origin["first_weights"].get("dtypes", [])
+    if origin["state"].get("step") or dtype == "fp32" or set(before) <= {dtype}:
+        return None
+    return (
+        f"the imported files were {' and '.join(before)}, and {dtype} rounds them; "
+        f"dtype={before[0] if len(before) == 1 else 'fp32'} gives them back bit for bit"
+    )
 
 
 def _copy_license(path: Path, folder: Path) -> None:

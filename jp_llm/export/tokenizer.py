@@ -13,6 +13,7 @@ An adopted tokenizer goes out as it came in, byte for byte, unless transformers 
 """
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from jp_llm.export.probe_texts import probe_texts as probe_texts
+from jp_llm.huggingface.reload import load_tokenizer
+from jp_llm.huggingface.sentencepiece import bpe_merges
+from jp_llm.huggingface.tokenizer import adopted_tokenizer, needs_conversion
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json, sha256_of, write_json
-from jp_llm.tokenizer.adopt import EXPORTED_FOLDER
-from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer
+from jp_llm.tokenizer.adopt import EXPORTED_FOLDER, describe
+from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer, read_definition
 from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
 
@@ -137,6 +141,43 @@ def verify_hf_tokenizer(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]
             raise UserError(f"{folder}: transformers turns the ids of {text!r} into {back!r}")
 
 
+def load_as_trained(folder: Path) -> Any:
+    """The tokenizer of a Hugging Face folder for transformers, with the ids of its files.
+
+    transformers 5 rebuilds many tokenizers in its own way (`docs/tokenizer.md`). Where that gives other ids, the files
+    are taken as they are, and this is said on stderr.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    if needs_conversion(folder):
+        with tempfile.TemporaryDirectory() as work:
+            adopted_tokenizer(folder, Path(work))
+            return PreTrainedTokenizerFast.from_pretrained(work, local_files_only=True)
+    loaded = load_tokenizer(folder)
+    if type(loaded) is PreTrainedTokenizerFast:
+        return loaded
+    try:
+        tokenizer = AdoptedTokenizer(folder, describe(folder), read_definition(folder))
+    except UserError:
+        return loaded  # of a kind that transformers alone can read
+    difference = _first_difference(tokenizer, loaded, probe_texts())
+    if difference is None:
+        return loaded
+    print(
+        f"{folder}: with the class {type(loaded).__name__}, transformers gives other ids than tokenizer.json "
+        f"({_shortened(difference)}); tokenizer.json is used",
+        file=sys.stderr,
+    )
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _shortened(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
 def _loaded(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
@@ -164,14 +205,6 @@ def _unigram(pieces: Sequence[Piece], tokenizer: Tokenizer) -> models.Unigram:
 
 
 def _bpe(pieces: Sequence[Piece], unk: str) -> models.BPE:
-    """SentencePiece stores no merges: it joins any neighbours whose union is a piece, best score first."""
-    usable = {piece.text for piece in pieces if piece.matches_text}
-    merges = [
-        (piece.text[:cut], piece.text[cut:])
-        for piece in sorted(pieces, key=lambda piece: -piece.score)
-        if piece.matches_text
-        for cut in range(1, len(piece.text))
-        if piece.text[:cut] in usable and piece.text[cut:] in usable
-    ]
+    merges = bpe_merges({piece.text: piece.score for piece in pieces if piece.matches_text})
     ids = {piece.text: id for id, piece in enumerate(pieces)}
     return models.BPE(ids, merges, unk_token=unk, byte_fallback=True, fuse_unk=False)

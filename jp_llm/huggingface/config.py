@@ -17,6 +17,10 @@ class ImportConfig(Section):
     of the folder."""
     license: str | None = None
     """Licence of the weights, for later model cards; null takes it from the front matter of the model's README.md."""
+    lower_case: bool | None = None
+    """Of a folder with only a SentencePiece model: whether text is put into lower case before it is encoded. null does
+    what do_lower_case in tokenizer_config.json says; set true where the publisher does so in a program
+    (tokenizer.do_lower_case = True)."""
     verify: Literal["full", "structure"] = "full"
     """structure reads the checkpoint back and compares configuration, names, shapes and every number, one tensor at a
     time. full also compares the logits of transformers with ours; it needs RAM for the weights in fp32 (4 bytes per

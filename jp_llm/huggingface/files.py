@@ -38,6 +38,8 @@ def config_of(folder: Path) -> dict[str, Any]:
         UserError: there is none, or it is no JSON object.
     """
     path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; download it first: hf download <name> --local-dir {folder}")
     if (folder / _ADAPTER).is_file() and not path.is_file():
         raise UserError(
             f"{folder}: holds a LoRA adapter and no model; merge it first: "

@@ -24,11 +24,12 @@ def open_weights(path: Path) -> Weights:
     return HuggingFaceReader(path) if is_huggingface(path) else CheckpointReader(resolve(path))
 
 
-def tokenizer_of(path: Path, work: Path) -> Tokenizer:
+def tokenizer_of(path: Path, work: Path, *, lower_case: bool | None = None) -> Tokenizer:
     """The tokenizer of a Hugging Face folder, a step_N folder or the newest checkpoint of a run folder.
 
     Args:
         work: an empty or new folder, where the tokenizer of a Hugging Face folder is put for as long as it is used.
+        lower_case: as in `jp_llm.huggingface.tokenizer.adopted_tokenizer`.
 
     Raises:
         UserError: there is none, or it is damaged or of a kind that cannot be read.
@@ -37,7 +38,7 @@ def tokenizer_of(path: Path, work: Path) -> Tokenizer:
     if is_huggingface(path):
         from jp_llm.huggingface.tokenizer import adopted_tokenizer
 
-        return adopted_tokenizer(path, work)
+        return adopted_tokenizer(path, work, lower_case=lower_case)
     return Tokenizer.load(resolve(path) / TOKENIZER)
 
 

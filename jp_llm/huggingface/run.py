@@ -53,7 +53,7 @@ def run(config: ImportConfig) -> None:
     reader = HuggingFaceReader(folder)
     _check_effective(folder)
     with tempfile.TemporaryDirectory() as work:
-        tokenizer = tokenizer_of(folder, Path(work) / "tokenizer")
+        tokenizer = tokenizer_of(folder, Path(work) / "tokenizer", lower_case=config.lower_case)
         _check_vocabulary(reader, tokenizer)
         origin = origin_of(reader, name=config.name, license=config.license or stated_license(folder))
         _describe(reader, tokenizer, origin)
@@ -158,6 +158,8 @@ def _describe(reader: HuggingFaceReader, tokenizer: Tokenizer, origin: dict[str,
     for key, value in model.model_dump(mode="json").items():
         print(f"model.{key}: {value}")
     print(f"tokenizer: {tokenizer.vocab_size} ids; the embedding has {model.vocab_size} rows")
+    if tokenizer.decode(tokenizer.encode("ABC")).strip() == "abc":
+        print("tokenizer: text is put into lower case")
     for note in reader.notes:
         print(f"note: {note}")
 

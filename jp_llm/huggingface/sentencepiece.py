@@ -6,6 +6,7 @@ unigram models as BPE. None of it is said. The model was trained with SentencePi
 built here, and differences that remain are counted.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,17 @@ from typing import Any
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json, write_json
+from jp_llm.tokenizer.adopt import SENTENCEPIECE_FILES, TOKENIZER_FILES
+from jp_llm.tokenizer.adopted_tokenizer import TOKENIZER_FILE
 from jp_llm.tokenizer.manifest import PROBES
+from jp_llm.tokenizer.tokenizer import Tokenizer
 
-MODEL_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model")
-"""Names under which Hugging Face folders hold a SentencePiece model, by precedence."""
-
+_CONFIG_FILE = "tokenizer_config.json"
+_OF_ANOTHER_MACHINE = ("auto_map", "name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file")
+"""Keys of tokenizer_config.json: programs and paths of whoever wrote it."""
 _SPACE = "▁"
 _UNIGRAM, _BPE = 1, 2
-_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
 _SPECIAL = ("unk", "bos", "eos", "pad", "cls", "sep", "mask")
 
 
@@ -37,44 +41,112 @@ class Conversion:
     transformers_class: str
 
 
-def convert(folder: Path, target: Path, texts: Sequence[str] = PROBES) -> Conversion:
-    """Write tokenizer.json and tokenizer_config.json to `target`, from the SentencePiece model in `folder`.
+def is_only_sentencepiece(folder: Path) -> bool:
+    """Whether a folder holds a SentencePiece model and no tokenizer.json."""
+    return not (folder / TOKENIZER_FILE).is_file() and _model_file(folder) is not None
+
+
+def asks_for_lower_case(folder: Path) -> bool:
+    """Whether tokenizer_config.json has `do_lower_case`, which transformers 5 does not read in such folders."""
+    return _values(folder / _CONFIG_FILE).get("do_lower_case") is True
+
+
+def convert(folder: Path, target: Path, *, lower_case: bool = False) -> None:
+    """Write a tokenizer.json and a tokenizer_config.json for it to `target`, from the SentencePiece model in `folder`,
+    beside the other files of the tokenizer.
+
+    Args:
+        lower_case: text is put into lower case first.
 
     Raises:
         UserError: there is no such model, it is of a kind that cannot be converted, or it cannot be read.
     """
-    import sentencepiece
-
-    path = next((folder / name for name in MODEL_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise UserError(f"{folder}: holds no tokenizer (neither tokenizer.json nor {', '.join(MODEL_FILES)})")
-    try:
-        processor: Any = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as a SentencePiece model ({error}); copy it again") from error
+    path, processor = _processor(folder)
     model = _parsed(path)
     special = _special_tokens(folder, processor)
-    backend = _backend(model, processor, set(special.values()), path)
-    with atomic_writer(target / "tokenizer.json") as file:
+    backend = _backend(model, processor, set(special.values()), path, lower_case=lower_case)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    with atomic_writer(target / TOKENIZER_FILE) as file:
         file.write(backend.to_str(pretty=True).encode())
-    write_json(
-        target / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **{f"{name}_token": text for name, text in special.items()},
-            "clean_up_tokenization_spaces": False,
-            "model_input_names": ["input_ids", "attention_mask"],
-        },
-    )
-    right = [processor.encode(text) for text in texts]
-    ours = [encoding.ids for encoding in backend.encode_batch(list(texts), add_special_tokens=False)]
+    write_json(target / _CONFIG_FILE, _config(folder, processor, special) | {"do_lower_case": lower_case})
+
+
+def compare(
+    folder: Path, tokenizer: Tokenizer, texts: Sequence[str] = PROBES, *, lower_case: bool = False
+) -> Conversion:
+    """How `tokenizer`, which was made of the SentencePiece model in `folder`, encodes difficult texts."""
+    processor = _processor(folder)[1]
+    right = [processor.encode(text.lower() if lower_case else text) for text in texts]
     theirs, name = _ids_of_transformers(folder, texts)
     return Conversion(
         texts=len(texts),
-        different=_differences(right, ours),
+        different=_differences(right, [tokenizer.encode(text) for text in texts]),
         different_in_transformers=None if theirs is None else _differences(right, theirs),
         transformers_class=name,
     )
+
+
+def bpe_merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    """SentencePiece stores no merges: it joins any neighbours whose union is a piece, best score first.
+
+    Args:
+        scores: of the pieces that text can become, in the order of their ids.
+    """
+    return [
+        (piece[:cut], piece[cut:])
+        for piece in sorted(scores, key=lambda piece: -scores[piece])
+        for cut in range(1, len(piece))
+        if piece[:cut] in scores and piece[cut:] in scores
+    ]
+
+
+def _model_file(folder: Path) -> Path | None:
+    return next((folder / name for name in SENTENCEPIECE_FILES if (folder / name).is_file()), None)
+
+
+def _processor(folder: Path) -> tuple[Path, Any]:
+    import sentencepiece
+
+    path = _model_file(folder)
+    if path is None:
+        raise UserError(f"{folder}: holds no tokenizer (neither {TOKENIZER_FILE} nor {', '.join(SENTENCEPIECE_FILES)})")
+    try:
+        return path, sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be read as a SentencePiece model ({error}); copy it again") from error
+
+
+def _config(folder: Path, processor: Any, special: Mapping[str, str]) -> dict[str, Any]:
+    """tokenizer_config.json as it was, but for what would make transformers build another tokenizer, or add tokens."""
+    before = _values(folder / _CONFIG_FILE)
+    left_out = {*_OF_ANOTHER_MACHINE, *(f"{name}_token" for name in _SPECIAL)}
+    kept = {key: value for key, value in before.items() if key not in left_out}
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        if isinstance(kept.get(key), list):
+            kept[key] = [token for token in kept[key] if isinstance(token, str) and _is_piece(token, processor)]
+    return (
+        {"model_input_names": ["input_ids", "attention_mask"]}
+        | kept
+        | {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        | {f"{name}_token": text for name, text in special.items()}
+    )
+
+
+def _values(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); copy it again") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _is_piece(text: str, processor: Any) -> bool:
+    return bool(processor.id_to_piece(processor.piece_to_id(text)) == text)
 
 
 def _parsed(path: Path) -> Any:
@@ -85,22 +157,26 @@ def _parsed(path: Path) -> Any:
     return model
 
 
-def _backend(model: Any, processor: Any, special: set[str], path: Path) -> Any:
-    from tokenizers import AddedToken, Tokenizer, decoders, models
+def _backend(model: Any, processor: Any, special: set[str], path: Path, *, lower_case: bool) -> Any:
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
     trainer, rules = model.trainer_spec, model.normalizer_spec
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     if trainer.model_type == _UNIGRAM:
         unigram = models.Unigram(pieces, unk_id=processor.unk_id(), byte_fallback=trainer.byte_fallback)
         backend = Tokenizer(unigram)
+        if trainer.byte_fallback:
+            # Hugging Face's unigram model would find the piece of a byte where a text spells its name.
+            backend.pre_tokenizer = pre_tokenizers.Split(Regex("<(?=0x[0-9A-F]{2}>)"), "merged_with_previous")
     elif trainer.model_type == _BPE:
         unk = pieces[processor.unk_id()][0]
         ids = {text: number for number, (text, _) in enumerate(pieces)}
-        bpe = models.BPE(ids, _merges(model), unk_token=unk, byte_fallback=trainer.byte_fallback, fuse_unk=True)
+        usable = {piece.piece: piece.score for piece in model.pieces if piece.type == _NORMAL}
+        bpe = models.BPE(ids, bpe_merges(usable), unk_token=unk, byte_fallback=trainer.byte_fallback, fuse_unk=True)
         backend = Tokenizer(bpe)
     else:
         raise UserError(f"{path}: is neither a unigram nor a BPE model; it cannot be converted")
-    backend.normalizer = _normalizer(rules, processor)
+    backend.normalizer = _normalizer(rules, processor, lower_case=lower_case)
     parts: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if rules.add_dummy_prefix:
         parts.append(decoders.Strip(" ", 1, 0))
@@ -118,11 +194,11 @@ def _backend(model: Any, processor: Any, special: set[str], path: Path) -> Any:
     return backend
 
 
-def _normalizer(rules: Any, processor: Any) -> Any:
+def _normalizer(rules: Any, processor: Any, *, lower_case: bool) -> Any:
     """The steps of SentencePiece before it looks for pieces (sentencepiece/src/normalizer.cc)."""
     from tokenizers import Regex, normalizers
 
-    steps: list[Any] = []
+    steps: list[Any] = [normalizers.Lowercase()] if lower_case else []
     if rules.precompiled_charsmap:
         # The package `tokenizers` misses rules for several characters of 6 bytes and more.
         for text, one in _composed(processor):
@@ -145,18 +221,6 @@ def _composed(processor: Any) -> list[tuple[str, str]]:
     return [(pair, one) for pair, one in made if len(one) == 1]
 
 
-def _merges(model: Any) -> list[tuple[str, str]]:
-    """SentencePiece stores no merges: it joins any neighbours whose union is a piece, best score first."""
-    usable = {piece.piece for piece in model.pieces if piece.type == _NORMAL}
-    return [
-        (piece.piece[:cut], piece.piece[cut:])
-        for piece in sorted(model.pieces, key=lambda piece: -piece.score)
-        if piece.type == _NORMAL
-        for cut in range(1, len(piece.piece))
-        if piece.piece[:cut] in usable and piece.piece[cut:] in usable
-    ]
-
-
 def _special_tokens(folder: Path, processor: Any) -> dict[str, str]:
     """{unk, bos, ...: text}: what the files of the folder say, and else what the model itself calls so."""
     found: dict[str, str] = {}
@@ -164,13 +228,13 @@ def _special_tokens(folder: Path, processor: Any) -> dict[str, str]:
         number = getattr(processor, f"{name}_id")()
         if number >= 0:
             found[name] = processor.id_to_piece(number)
-    for source in ("special_tokens_map.json", "tokenizer_config.json"):
-        values = read_json(folder / source) if (folder / source).is_file() else {}
+    for source in ("special_tokens_map.json", _CONFIG_FILE):
+        values = _values(folder / source)
         for name in _SPECIAL:
-            value = values.get(f"{name}_token") if isinstance(values, Mapping) else None
+            value = values.get(f"{name}_token")
             text = value.get("content") if isinstance(value, Mapping) else value
             # A token that is no piece would get a new id behind the vocabulary.
-            if isinstance(text, str) and processor.id_to_piece(processor.piece_to_id(text)) == text:
+            if isinstance(text, str) and _is_piece(text, processor):
                 found[name] = text
     return found
 

@@ -1,5 +1,6 @@
 """Take over the tokenizer of a Hugging Face folder, so that its model can be trained further with its own ids."""
 
+import json
 import sys
 from collections.abc import Mapping
 from difflib import SequenceMatcher
@@ -23,6 +24,9 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 EXPORTED_FOLDER = "sentencepiece"
 """Subfolder of our exports that holds the tokenizer folder they were made with."""
 
+SENTENCEPIECE_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model")
+"""Names under which Hugging Face folders hold a SentencePiece model, by precedence."""
+
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
     "tokenizer_config.json",
@@ -31,9 +35,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
     "vocab.txt",
-    "spiece.model",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
+    *SENTENCEPIECE_FILES,
     "chat_template.jinja",
     "chat_template.json",
 )
@@ -52,12 +54,15 @@ _SHOWN_LOSSES = 3
 _WHAT_TO_NAME = "name the folder of a tokenizer, a dataset, a Hugging Face model, a checkpoint or a run"
 
 
-def adopt(hf_folder: Path, target: Path) -> Tokenizer:
+def adopt(hf_folder: Path, target: Path, *, name: Path | None = None) -> Tokenizer:
     """Make the tokenizer folder `target` of the tokenizer of a Hugging Face folder.
 
     Of a folder that launch/export_hf.py wrote, this is the tokenizer folder that the model was trained with. Otherwise
     the files of the tokenizer are copied byte for byte, and `tokenizer.json` is what encodes. What text loses by its
     normalisation is said once, on stderr.
+
+    Args:
+        name: what messages call the folder; None calls it what it is called.
 
     Raises:
         UserError: there is no tokenizer, it is damaged, or it needs launch/import_hf.py first.
@@ -65,15 +70,15 @@ def adopt(hf_folder: Path, target: Path) -> Tokenizer:
     if (hf_folder / EXPORTED_FOLDER / MANIFEST_FILE).is_file():
         return Tokenizer.load(hf_folder / EXPORTED_FOLDER).copy_to(target)
     manifest = describe(hf_folder)
-    for name in manifest.recipe["files"]:
-        with atomic_writer(target / name) as file:
-            file.write((hf_folder / name).read_bytes())
+    for part in manifest.recipe["files"]:
+        with atomic_writer(target / part) as file:
+            file.write((hf_folder / part).read_bytes())
     manifest.save(target)
     tokenizer = Tokenizer.load(target)
     if losses := losses_of(tokenizer):
         print(
-            f"{hf_folder}: this tokenizer does not keep every text as it is: {', '.join(losses[:_SHOWN_LOSSES])}. "
-            "Training goes on with what it keeps",
+            f"{name or hf_folder}: this tokenizer does not keep every text as it is: "
+            f"{', '.join(losses[:_SHOWN_LOSSES])}. The model sees what it keeps",
             file=sys.stderr,
         )
     return tokenizer
@@ -147,10 +152,11 @@ def _files_of(hf_folder: Path) -> list[str]:
         return present
     if not hf_folder.is_dir():
         raise UserError(f"{hf_folder}: no such folder; {_WHAT_TO_NAME}")
-    if models := sorted(path.name for path in hf_folder.glob("*.model")):
+    if models := [name for name in present if name in SENTENCEPIECE_FILES]:
         raise UserError(
-            f"{hf_folder}: its tokenizer ({', '.join(models)}) has no {TOKENIZER_FILE}; launch/import_hf.py makes one, "
-            "and a checkpoint that holds the tokenizer: name that folder here"
+            f"{hf_folder}: its tokenizer ({', '.join(models)}) has no {TOKENIZER_FILE}; import the model, which makes "
+            f"one, and name the imported folder here: python launch/import_hf.py model={hf_folder} "
+            "output_dir=<a new folder>"
         )
     if present:
         raise UserError(
@@ -189,6 +195,11 @@ def _special_id(
     for source in ("tokenizer_config.json", "special_tokens_map.json"):
         if f"{name}_token" in about.get(source, {}):
             value = about[source][f"{name}_token"]
+            if source == "tokenizer_config.json" and isinstance(value, dict) and "__type" not in value:
+                raise UserError(
+                    f"{hf_folder / source}: transformers cannot read {name}_token as an object without "
+                    f'"__type": "AddedToken"; write its text alone ({json.dumps(value.get("content"))})'
+                )
             text = str((value.get("content") if isinstance(value, dict) else value) or "")
             if text in tokens or name == "pad" or not text:
                 return tokens.get(text)

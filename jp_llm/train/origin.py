@@ -135,8 +135,7 @@ def pretrained_problems(config: RunConfig, tokenizer: Tokenizer) -> list[str]:
         return [
             f"data.path: {config.data.path} was encoded with tokenizer {tokenizer.fingerprint[:12]}, but the model of "
             f"init_from={path} has {fingerprint[:12]}, so every word would be read as another one; encode the text "
-            f"with the model's own: python launch/preprocess.py corpus=... tokenizer.path={path} "
-            f"output_dir=<a new folder>, and name that folder as data.path"
+            f"with the model's own: {_how_to_encode(path)} output_dir=<a new folder>, and name that folder as data.path"
         ]
     if (config.model.vocab_size or tokenizer.vocab_size) < tokenizer.vocab_size:
         return [
@@ -144,6 +143,20 @@ def pretrained_problems(config: RunConfig, tokenizer: Tokenizer) -> list[str]:
             f"{tokenizer.vocab_size}; model and tokenizer do not belong together"
         ]
     return []
+
+
+def _how_to_encode(path: Path) -> str:
+    # Imported late: with what it needs to read tokenizers.
+    from jp_llm.huggingface.tokenizer import needs_conversion
+
+    command = "python launch/preprocess.py corpus=... tokenizer.path="
+    if not needs_conversion(path):
+        return f"{command}{path}"
+    imported = "<imported folder>"
+    return (
+        f"python launch/import_hf.py model={path} output_dir={imported}, which makes its tokenizer.json, then "
+        f"{command}{imported}"
+    )
 
 
 def begun_with(folder: RunFolder) -> dict[str, Any] | None:

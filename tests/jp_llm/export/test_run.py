@@ -20,7 +20,7 @@ from jp_llm.arch.huggingface import config_json
 from jp_llm.export import verify
 from jp_llm.export.config import ExportConfig
 from jp_llm.export.probe_texts import probe_texts
-from jp_llm.export.run import run
+from jp_llm.export.run import _rounded, run
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -183,3 +183,13 @@ def test_another_tokenizer_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> N
     decoder = tiny_decoder(tiny_config(tokenizer, vocab_size=500))
     with pytest.raises(UserError, match="the model has 500 token ids, the tokenizer 579"):
         export_decoder(decoder, tokenizer, tmp_path / "model")
+
+
+def test_rounding_of_imported_weights_is_said() -> None:
+    def said(dtypes: list[str], dtype: str, step: int = 0) -> str | None:
+        return _rounded({"first_weights": {"dtypes": dtypes}, "state": {"step": step}}, dtype)
+
+    assert "dtype=fp16 gives them back bit for bit" in (said(["fp16"], "bf16") or "")
+    assert "dtype=fp32 gives" in (said(["bf16", "fp16"], "fp16") or "")
+    assert said(["bf16"], "bf16") is said(["fp16"], "fp32") is said(["fp16"], "bf16", step=5) is None
+    assert _rounded({"first_weights": {}, "state": {"step": 0}}, "bf16") is None

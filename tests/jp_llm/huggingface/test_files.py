@@ -102,3 +102,8 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path, made_small: Made) -
 def test_headers_tell_shapes_and_types(made_small: Made) -> None:
     found = stored_tensors(made_small("llama-gqa"))["model.norm.weight"]
     assert (found.shape, found.dtype, found.file.name) == ((128,), "BF16", "model.safetensors")
+
+
+def test_a_missing_folder_is_to_be_downloaded(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="absent: no such folder; download it first: hf download"):
+        HuggingFaceReader(tmp_path / "absent")

@@ -10,8 +10,11 @@ import sentencepiece
 from small_tokenizer import texts
 from tokenizers import Tokenizer as Backend
 
-from jp_llm.huggingface.sentencepiece import convert
+from jp_llm.export.tokenizer import load_as_trained, verify_hf_tokenizer, write_hf_tokenizer
+from jp_llm.huggingface.sentencepiece import compare, convert
+from jp_llm.huggingface.tokenizer import adopted_tokenizer
 from jp_llm.runtime.errors import UserError
+from jp_llm.train.origin import _how_to_encode
 
 RINNA = {
     "tokenizer_class": "T5Tokenizer",
@@ -43,6 +46,7 @@ HARD = (
     "a\nb\n",
     "\t\tx",
     "😀鬱",
+    "<0x41>です",
 )
 
 
@@ -59,13 +63,14 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_ids_are_those_of_sentencepiece(folder: Path, tmp_path: Path) -> None:
-    found = convert(folder, tmp_path)
+    convert(folder, tmp_path)
+    found = compare(folder, adopted_tokenizer(folder, tmp_path / "adopted"))
     right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
     ours = Backend.from_file(str(tmp_path / "tokenizer.json"))
     for text in (*texts(100, seed=7), *HARD):
         assert ours.encode(text, add_special_tokens=False).ids == right.encode(text), text
     assert found.texts == 10
-    assert found.different <= 2
+    assert found.different == 0
     # The class that the folder names gives other ids: of unknown characters, and of spaces.
     assert found.transformers_class == "T5Tokenizer"
     assert (found.different_in_transformers or 0) > found.different
@@ -97,7 +102,75 @@ def test_a_special_token_that_is_no_piece_is_left_out(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copy)
     (copy / "tokenizer_config.json").write_text(json.dumps(RINNA | {"sep_token": "[NEVER SEEN]"}))
     convert(copy, tmp_path / "made")
-    assert "sep_token" not in json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
+    made = json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
+    assert "sep_token" not in made
+    assert made["extra_ids"] == 0, "other keys stay"
+
+
+def test_generation_and_evaluation_use_the_ids_of_sentencepiece(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    loaded = load_as_trained(folder)
+    for text in HARD:
+        assert loaded(text, add_special_tokens=False)["input_ids"] == right.encode(text), text
+    assert f"{folder}: the tokenizer is a SentencePiece model" in (printed := capsys.readouterr().err)
+    made = tmp_path / "made"
+    tokenizer = adopted_tokenizer(folder, made)
+    shutil.copy(folder / "config.json", made)
+    capsys.readouterr()
+    load_as_trained(made)
+    assert capsys.readouterr().err == ""
+    # Messages name the folder of the user.
+    assert not [line for line in printed.splitlines() if not line.startswith(f"{folder}: ")]
+    if tokenizer.recipe["model_type"] != "unigram":
+        return
+    # A tokenizer.json whose class rebuilds it.
+    config = json.loads((made / "tokenizer_config.json").read_text())
+    (made / "tokenizer_config.json").write_text(json.dumps(config | {"tokenizer_class": "T5Tokenizer"}))
+    loaded = load_as_trained(made)
+    assert "tokenizer.json is used" in capsys.readouterr().err
+    for text in HARD:
+        assert loaded(text, add_special_tokens=False)["input_ids"] == right.encode(text), text
+
+
+@pytest.mark.parametrize(("stated", "asked"), [(True, None), (False, True)])
+def test_text_is_put_into_lower_case(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], stated: bool, asked: bool | None
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "tokenizer_config.json").write_text(json.dumps(RINNA | {"do_lower_case": stated}))
+    tokenizer = adopted_tokenizer(copy, tmp_path / "made", lower_case=asked)
+    assert "text is put into lower case first" in capsys.readouterr().err
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    for text in ("OpenAI GPT", "ＡＢＣと<S>", "あ"):
+        assert tokenizer.encode(text) == right.encode(text.lower())
+    assert adopted_tokenizer(copy, tmp_path / "not", lower_case=False).encode("GPT") == right.encode("GPT")
+
+
+def test_lower_case_is_not_asked_of_a_tokenizer_json(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path / "made")
+    with pytest.raises(UserError, match="decides this itself"):
+        adopted_tokenizer(tmp_path / "made", tmp_path / "adopted", lower_case=True)
+
+
+def test_advice_names_the_import(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path / "made")
+    assert f"launch/import_hf.py model={folder} " in _how_to_encode(folder)
+    assert f"tokenizer.path={tmp_path / 'made'}" in _how_to_encode(tmp_path / "made")
+
+
+def test_the_model_file_goes_out_again(folder: Path, tmp_path: Path) -> None:
+    tokenizer = adopted_tokenizer(folder, tmp_path / "adopted")
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    shutil.copy(folder / "config.json", exported)
+    write_hf_tokenizer(tokenizer, exported, model_max_length=64)
+    assert (exported / "spiece.model").read_bytes() == (folder / "spiece.model").read_bytes()
+    verify_hf_tokenizer(tokenizer, exported, HARD)
+    again = adopted_tokenizer(exported, tmp_path / "again")
+    assert again.fingerprint == tokenizer.fingerprint
 
 
 def test_a_folder_without_or_with_a_damaged_model_is_refused(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
             r"eos_token is '<end>', which tokenizer\.json does not hold",
         ),
         (
+            lambda folder: change(folder, CONFIG, lambda value: value.update(bos_token={"content": "<|endoftext|>"})),
+            r'cannot read bos_token as an object without "__type": "AddedToken"; write its text alone',
+        ),
+        (
             lambda folder: change(folder, CONFIG, lambda value: value.update(bos_token=None, eos_token=None)),
             "names neither a bos nor an eos token",
         ),
@@ -158,7 +162,7 @@ def test_folders_without_tokenizer_json(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no tokenizer; name the folder"):
         adopt(tmp_path, tmp_path / "adopted")
     (tmp_path / "spiece.model").write_bytes(b"")
-    with pytest.raises(UserError, match=r"\(spiece\.model\) has no tokenizer\.json; launch/import_hf\.py makes one"):
+    with pytest.raises(UserError, match=r"\(spiece\.model\) has no tokenizer\.json; import the model.*launch/import_hf\.py"):
         adopt(tmp_path, tmp_path / "adopted")
 
 
