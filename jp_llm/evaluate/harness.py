@@ -21,8 +21,8 @@ from lm_eval.utils import handle_non_serializable
 
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
-from jp_llm.evaluate.score import encode, split_ids
-from jp_llm.export.inference import LoadedModel
+from jp_llm.evaluate.score import split_ids
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.runtime.errors import UserError
 
