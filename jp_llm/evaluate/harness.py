@@ -72,6 +72,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
         return torch.tensor(tokens), torch.tensor(mask)
 
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        found: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return found
+
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         before, after = split_ids(self.loaded.tokenizer, context, continuation)
         return [self.loaded.start_id, *before], after
