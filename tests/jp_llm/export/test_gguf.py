@@ -26,8 +26,8 @@ gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
 SUPPORTED = [name for name in VARIANTS if name != "palm-qk-norm"]
 BOUNDS = {"gpt2": 1.2e-3, "neox": 1.4e-3, "llama": 5e-6, "palm": 2.2e-6}
-"""Largest |difference| of f32 logits as a share of the largest logit, three times what was seen. GELU comes from a table in half precision in
-llama.cpp, and in the tanh form, which GPT-NeoX does not have."""
+"""Largest |difference| of f32 logits as a share of the largest logit, three times what was seen. GELU comes from a
+table in half precision in llama.cpp, and in the tanh form, which GPT-NeoX does not have."""
 
 
 @pytest.fixture(scope="module")
