@@ -7,7 +7,9 @@ HellaSwag (Zellers et al. 2019), but made from any text by rule, without people.
 
 import hashlib
 import itertools
+import random
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ MOST_PER_DOCUMENT = 8
 """Items of one document, so that a corpus of a few long novels has some, and one novel is not all of them."""
 LENGTH_RATIO = 1.5
 """The wrong sentences are at most this many times longer, or shorter, than the right one."""
+_FEW = 1000
+"""Of more sentences of similar length so many are tried, drawn at random."""
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]+[」』）)]*")
 
 
@@ -59,7 +63,9 @@ def cloze_items(texts: Iterable[Text], config: ClozeConfig) -> list[ClozeItem]:
     items: list[ClozeItem] = []
     for source in sorted(candidates):
         pool = sorted(candidates[source], key=lambda candidate: (candidate.rank, candidate.key))
-        made = (_item(source, candidate, pool, config.choices) for candidate in pool)
+        by_length = sorted(pool, key=lambda candidate: (len(candidate.sentence), candidate.key))
+        lengths = [len(candidate.sentence) for candidate in by_length]
+        made = (_item(source, candidate, by_length, lengths, config.choices) for candidate in pool)
         items += itertools.islice((item for item in made if item is not None), config.items)
     if not items:
         raise UserError(
@@ -86,7 +92,7 @@ def score_items(
     chance: dict[str, list[float]] = defaultdict(list)
     for item in items:
         per_character = [next(nats) / len(choice) for choice in item.choices]
-        for key in (item.source, "all"):
+        for key in {item.source, "all"}:
             right[key].append(per_character.index(min(per_character)) == item.answer)
             chance[key].append(1 / len(item.choices))
     return {
@@ -149,18 +155,26 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _item(source: str, candidate: _Candidate, pool: Sequence[_Candidate], choices: int) -> ClozeItem | None:
+def _item(
+    source: str, candidate: _Candidate, by_length: Sequence[_Candidate], lengths: Sequence[int], choices: int
+) -> ClozeItem | None:
+    """`by_length` are the candidates of the source in the order of `lengths`."""
     length = len(candidate.sentence)
-    others = {
-        other.sentence
-        for other in pool
-        if length / LENGTH_RATIO <= len(other.sentence) <= length * LENGTH_RATIO
-        and other.sentence != candidate.sentence
-        and other.document != candidate.document
-    }
-    if len(others) < choices - 1:
+    first = bisect_left(lengths, length / LENGTH_RATIO)
+    stop = bisect_right(lengths, length * LENGTH_RATIO)
+    chosen: list[str] = []
+    # The hash decides which are tried first, so few are looked at, however many fit.
+    places = list(range(first, stop)) if stop - first <= _FEW else None
+    chance = random.Random(candidate.key)
+    if places is not None:
+        chance.shuffle(places)
+    for place in places or (chance.randrange(first, stop) for _ in range(_FEW)):
+        other = by_length[place]
+        if other.document != candidate.document and other.sentence not in (candidate.sentence, *chosen):
+            chosen.append(other.sentence)
+        if len(chosen) == choices - 1:
+            break
+    else:
         return None
-    # The smallest hashes are a random choice; a second hash puts the right one among them.
-    chosen = sorted(others, key=lambda sentence: _hash(f"{candidate.key}{sentence}"))[: choices - 1]
     chosen.insert(int(candidate.key[-8:], 16) % choices, candidate.sentence)
     return ClozeItem(source, candidate.context, tuple(chosen), chosen.index(candidate.sentence))

@@ -86,8 +86,13 @@ class EvaluateSamplesConfig(ModelSection, SamplingConfig):
 
     def problems(self) -> list[str]:
         found = ModelSection.problems(self) + SamplingConfig.problems(self)
-        if self.samples is not None and self.prompts:
-            found.append("prompts: the texts of `samples` are measured as they are; leave one of the two out")
+        if self.samples is not None:
+            of_texts = {*SamplingConfig.model_fields, "prompts", "batch_size"}
+            found += [
+                f"{key}: the texts of `samples` are measured as they are; leave one of the two out"
+                for key in type(self).model_fields
+                if key in of_texts & self.model_fields_set
+            ]
         return found
 
 

@@ -21,8 +21,8 @@ from lm_eval.utils import handle_non_serializable
 
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
-from jp_llm.evaluate.score import encode, split_ids
-from jp_llm.export.inference import LoadedModel
+from jp_llm.evaluate.score import split_ids
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.runtime.errors import UserError
 
@@ -71,6 +71,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         tokens = [[filler] * (width - len(row)) + row for row in rows]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
         return torch.tensor(tokens), torch.tensor(mask)
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return found
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        found: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return found
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         before, after = split_ids(self.loaded.tokenizer, context, continuation)

@@ -121,7 +121,7 @@ def _f1(answer: str, right: str) -> float:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(text.lower().rstrip("。").split())
+    return " ".join(text.lower().split()).rstrip("。")
 
 
 def _hash(doc: Doc) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 import jp_llm
 from jp_llm.evaluate.config import ModelSection
 from jp_llm.export.folder import CONFIG_FILE
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, model_hashes
 from jp_llm.export.model_card import escape, fenced
 from jp_llm.export.run import CARD_FILE, PROOF_FILE
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, read_json, sha256_of, write_json
+from jp_llm.runtime.files import atomic_writer, read_json, write_json
 
 
 def publish(config: ModelSection, title: str, result: dict[str, Any], table: str) -> None:
@@ -86,8 +86,7 @@ def model_identity(name: str, loaded: LoadedModel) -> dict[str, Any]:
     identity: dict[str, Any] = {
         "name": name,
         "folder": str(loaded.folder),
-        "files_sha256": _hashes(loaded.folder, ("config.json", "*.safetensors")),
-        "tokenizer_sha256": _hashes(loaded.folder, ("tokenizer*.json", "*.model")),
+        "files_sha256": model_hashes(loaded.folder),
     }
     proof = loaded.folder / PROOF_FILE
     if proof.is_file():
@@ -98,11 +97,6 @@ def model_identity(name: str, loaded: LoadedModel) -> dict[str, Any]:
 def dtype_of(loaded: LoadedModel) -> str:
     """Data type of the weights, as torch names it."""
     return str(loaded.model.dtype).removeprefix("torch.")
-
-
-def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
-    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
-    return {path.name: sha256_of(path) for path in paths}
 
 
 def _cell(text: str) -> str:

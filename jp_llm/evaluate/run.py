@@ -1,5 +1,6 @@
 """`launch/evaluate.py`: held-out text in, perplexity, bits per character and byte, and cloze accuracy out."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from jp_llm.evaluate.score import Score, score
 from jp_llm.export.inference import open_model
 from jp_llm.runtime.errors import UserError, config_error
 from jp_llm.runtime.files import sha256_of
-from jp_llm.texts.documents import choose, find_files, read_documents
+from jp_llm.texts.documents import Text, choose, find_files, read_documents
 
 TITLE = "held-out text"
 
@@ -32,10 +33,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     files = find_files(Path(path).expanduser() for path in config.data)
     loaded = open_model(Path(config.model), config.device, config.precision)
     context, stride = window_sizes(config, loaded.context)
-    texts = choose(
-        (text for path in files for text in read_documents(path)), config.max_documents, config.max_characters
-    )
-    scores = score(loaded, texts, context=context, stride=stride, batch_tokens=config.batch_tokens)
+    scores = score(loaded, _texts(config, files), context=context, stride=stride, batch_tokens=config.batch_tokens)
     if not any(sums.characters for sums in scores.values()):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")
     result = common(config, loaded) | {
@@ -53,9 +51,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "data": {str(path): sha256_of(path) for path in files},
     }
     if config.cloze.items:
-        items = cloze_items((text for path in files for text in read_documents(path)), config.cloze)
+        items = cloze_items(_texts(config, files), config.cloze)
         result["cloze"] = score_items(loaded, items, context=context, batch_tokens=config.batch_tokens)
     return result
+
+
+def _texts(config: EvaluateConfig, files: Iterable[Path]) -> Iterator[Text]:
+    return choose(
+        (text for path in files for text in read_documents(path)), config.max_documents, config.max_characters
+    )
 
 
 def window_sizes(config: EvaluateConfig, model_context: int | None) -> tuple[int, int]:

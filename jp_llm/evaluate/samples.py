@@ -1,6 +1,7 @@
 """`launch/evaluate_samples.py`: what a model writes, measured by repetition, variety, ends and copies."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +11,26 @@ from typing import Any, Protocol
 from jp_llm.evaluate.config import EvaluateSamplesConfig
 from jp_llm.evaluate.interval import wilson
 from jp_llm.evaluate.result import common, dtype_of, markdown_table, number, percent, publish
-from jp_llm.export.inference import LoadedModel, open_model
+from jp_llm.export.inference import LoadedModel, model_hashes, open_model
 from jp_llm.generate.config import SamplingConfig
+from jp_llm.generate.output import settings_path
 from jp_llm.generate.text import complete
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import sha256_of
+from jp_llm.runtime.files import read_json, sha256_of
 from jp_llm.texts.repetition import Repetition, distinct_ngrams, repeated_ngrams
 
 TITLE = "samples"
+UNKNOWN = "unknown"
+"""Who wrote a file of texts that has no settings beside it."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that a model wrote, without its prompt."""
+    """A text that a model wrote."""
 
+    prompt: str
     text: str
+    """Without the prompt."""
     tokens: list[int]
     """The end of the document included, if the model put one."""
 
@@ -48,6 +54,13 @@ class Guard(Protocol):
 def run(config: EvaluateSamplesConfig) -> None:
     """Measure as configured, print the table, write the result file."""
     result = evaluate_samples(config)
+    if config.model_card and result["settings"].get("written_by") == UNKNOWN:
+        print(
+            f"{config.samples}: no .settings.json beside it says which model wrote these texts, so they do not go into "
+            "a model card",
+            file=sys.stderr,
+        )
+        config = config.model_copy(update={"model_card": False})
     publish(config, TITLE, result, table(result))
 
 
@@ -58,7 +71,7 @@ def evaluate_samples(config: EvaluateSamplesConfig, guard: Guard | None = None) 
         guard: takes the place of the index that `near_copies` names.
 
     Raises:
-        UserError: no model, no texts, a damaged file of texts, or no index.
+        UserError: no model, no texts, a damaged file of texts, one of another model, or no index.
     """
     if guard is None and config.near_copies is not None:
         guard = _open_guard(Path(config.near_copies).expanduser())
@@ -67,19 +80,39 @@ def evaluate_samples(config: EvaluateSamplesConfig, guard: Guard | None = None) 
     loaded = open_model(Path(config.model), config.device, config.precision)
     if written is None:
         completions = complete(loaded, config.prompts or ("",), config, config.batch_size)
-        samples = [Sample(completion.text, completion.tokens) for completion in completions]
-    sampling = {key: getattr(config, key) for key in SamplingConfig.model_fields}
+        samples = [Sample(each.prompt, each.text, each.tokens) for each in completions]
+        sampling = {key: getattr(config, key) for key in SamplingConfig.model_fields}
+        settings = sampling | {"device": loaded.device.type, "precision": dtype_of(loaded)}
+    else:
+        settings = _written_with(written, loaded)
     return common(config, loaded) | {
-        "samples": measure(samples, end_ids(loaded), guard),
+        "samples": measure(samples, loaded.end_ids, guard),
         "settings": {
-            "prompts": list(config.prompts) or [""],
-            **({} if written else sampling),
+            "prompts": list(dict.fromkeys(sample.prompt for sample in samples)),
+            **settings,
             "near_copies": config.near_copies,
-            "device": loaded.device.type,
-            "dtype": dtype_of(loaded),
         },
         "data": {str(written): sha256_of(written)} if written else {},
     }
+
+
+def _written_with(path: Path, loaded: LoadedModel) -> dict[str, Any]:
+    """The settings of a file of texts, as they lie beside it.
+
+    Raises:
+        UserError: another model wrote it, or the settings are damaged.
+    """
+    try:
+        settings = read_json(settings_path(path))
+        own = settings["model_files_sha256"]
+    except FileNotFoundError:
+        return {"written_by": UNKNOWN}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"samples: {settings_path(path)}: damaged; remove it to measure {path.name} without") from error
+    if own != model_hashes(loaded.folder):
+        raise UserError(f"samples: {path}: written by another model than {loaded.folder}; name that one as model")
+    kept = (*SamplingConfig.model_fields, "precision", "part", "parts")
+    return {key: settings[key] for key in kept if key in settings}
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
@@ -95,14 +128,16 @@ def read_samples(path: Path) -> Iterator[Sample]:
         for number_, line in enumerate(file, start=1):
             try:
                 record = json.loads(line)
-                text, tokens = record["text"], record["tokens"]
-                if not isinstance(text, str) or not all(isinstance(token, int) for token in tokens):
+                prompt, text, tokens = record["prompt"], record["text"], record["tokens"]
+                strings = isinstance(prompt, str) and isinstance(text, str)
+                if not strings or not all(isinstance(token, int) for token in tokens):
                     raise TypeError
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f'samples: {path}, line {number_}: no "text" with its "tokens"; name a file of launch/generate.py'
+                    f'samples: {path}, line {number_}: no "prompt", "text" and "tokens"; '
+                    "name a file of launch/generate.py"
                 ) from error
-            yield Sample(text, tokens)
+            yield Sample(prompt, text, tokens)
             count += 1
     if not count:
         raise UserError(f"samples: {path}: holds no texts")
@@ -164,14 +199,6 @@ def table(result: dict[str, Any]) -> str:
             ["longest run in the training text, most", "", f"{copies['longest_run']:,}"],
         ]
     return markdown_table(("samples", "by tokens", "by characters"), rows)
-
-
-def end_ids(loaded: LoadedModel) -> frozenset[int]:
-    """Ids that end a text: those of the generation settings, else that of the tokenizer; none where none is known."""
-    configured = loaded.model.generation_config.eos_token_id
-    if configured is None:
-        configured = loaded.tokenizer.eos_token_id
-    return frozenset(configured) if isinstance(configured, list) else frozenset({configured} - {None})
 
 
 def _ended(sample: Sample, ends: frozenset[int]) -> bool:

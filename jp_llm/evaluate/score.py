@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from jp_llm.evaluate.windows import windows
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.texts.documents import Text
 
 _IGNORED = -100
@@ -135,12 +135,6 @@ def _rows(loaded: LoadedModel, text: Text, sums: Score, context: int, stride: in
         unscored = window.scored - window.start
         targets = [_IGNORED] * unscored + tokens[window.scored + 1 : window.stop + 1]
         yield _Row(text.source, tokens[window.start : window.stop], targets)
-
-
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a text alone: no begin, no end, and characters that spell a control token stay characters."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-    return ids
 
 
 def _batches(rows: list[_Row], batch_tokens: int) -> Iterator[list[_Row]]:

@@ -10,9 +10,8 @@ from jp_llm.evaluate.config import JGLUE_TASKS, EvaluateTasksConfig
 from jp_llm.evaluate.interval import mean_interval, wilson
 from jp_llm.evaluate.jglue import NUM_CHOICES, Split, divide, find_file, read_docs
 from jp_llm.evaluate.prompts import PROMPTS, answer_of
-from jp_llm.evaluate.result import common, dtype_of, markdown_table, percent, publish
-from jp_llm.evaluate.score import encode
-from jp_llm.export.inference import LoadedModel, open_model
+from jp_llm.evaluate.result import common, dtype_of, markdown_table, number, percent, publish
+from jp_llm.export.inference import LoadedModel, encode, open_model
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import sha256_of
 
@@ -86,6 +85,10 @@ def evaluate_tasks(config: EvaluateTasksConfig) -> dict[str, Any]:
     }
 
 
+_SHARES = ("acc", "acc_norm", "exact_match", "em", "f1")
+"""Measures of the harness that are shares of something; of others nobody knows the scale."""
+
+
 def table(result: dict[str, Any]) -> str:
     """The figures as a Markdown table: a row per task and measure."""
     rows = []
@@ -108,7 +111,9 @@ def table(result: dict[str, Any]) -> str:
             continue
         for key, value in sums.items():
             if isinstance(value, float) and "stderr" not in key:
-                rows.append([f"{name}, {key.split(',')[0]}", "", "", percent(value), "", "", "", ""])
+                measure = key.split(",")[0]
+                shown = percent(value) if measure in _SHARES else number(value, 4)
+                rows.append([f"{name}, {measure}", "", "", shown, "", "", "", ""])
     head = (
         "task",
         "questions",

@@ -1,6 +1,7 @@
 """`launch/export_gguf.py`: a model in, one verified .gguf file and a Modelfile out."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ def run(config: ExportGGUFConfig) -> None:
         file.write(_modelfile(target, model, tokenizer).encode())
     exact = "every number as in the model" if worst is None else f"rounded by at most {worst:.2%} of a block's largest"
     print(f"{target}: {count} tensors as {config.dtype}, {exact}; sha256 {sha256_of(target)}")
-    print(f"for Ollama: ollama create {target.stem} -f {modelfile}")
+    print(f"for Ollama: ollama create {shlex.quote(target.stem)} -f {shlex.quote(str(modelfile))}")
 
 
 def export_gguf(model: GGUFModel, tokenizer: Tokenizer, target: Path, dtype: str) -> tuple[int, float | None]:

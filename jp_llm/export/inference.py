@@ -24,6 +24,7 @@ from jp_llm.runtime.files import read_json, sha256_of
 
 Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "bf16", "fp32"]
+_DECIDING = (".safetensors", ".bin", ".json", ".model", "merges.txt", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class LoadedModel:
     device: torch.device
     start_id: int
     """Id that stands before the first token of a text: bos, or eos where there is none."""
+    end_ids: frozenset[int]
+    """Ids that end a text: those of the generation settings, else that of the tokenizer; none where none is known."""
     context: int | None
     """Longest context in tokens; None where the model names none."""
 
@@ -70,8 +73,21 @@ def open_model(path: Path, device: Device, precision: Precision) -> LoadedModel:
         folder=folder,
         device=place,
         start_id=start_id,
+        end_ids=_end_ids(model, tokenizer),
         context=getattr(model.config, "max_position_embeddings", None),
     )
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text alone: no begin, no end, and characters that spell a control token stay characters."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    return ids
+
+
+def model_hashes(folder: Path) -> dict[str, str]:
+    """{file: SHA-256} of what decides the texts of a Hugging Face folder: weights, configuration, tokenizer."""
+    files = (path for path in folder.iterdir() if path.suffix in _DECIDING or path.name in _DECIDING)
+    return {path.name: sha256_of(path) for path in sorted(files) if path.name != PROOF_FILE}
 
 
 def huggingface_folder(path: Path) -> Path:
@@ -99,3 +115,10 @@ def huggingface_folder(path: Path) -> Path:
     config = ExportConfig(checkpoint=str(checkpoint), output_dir=str(target), dtype="fp32", overwrite=True)
     export_checkpoint(checkpoint, target, config)
     return target
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured = model.generation_config.eos_token_id
+    if configured is None:
+        configured = tokenizer.eos_token_id
+    return frozenset(configured) if isinstance(configured, list) else frozenset({configured} - {None})

@@ -5,6 +5,7 @@ same prompts and settings continues a file. As lines come in order, their number
 """
 
 import fcntl
+import glob
 import json
 import os
 import time
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 from jp_llm.generate.text import Task
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import fsync_directory, read_json, sha256_of, write_json
+from jp_llm.runtime.files import fsync_directory, read_json, write_json
 
 SYNC_SECONDS = 20.0
 """A loss of power costs at most the texts of this time."""
@@ -90,24 +91,15 @@ def part_path(path: Path, part: int, parts: int) -> Path:
     Raises:
         UserError: files of another number of processes lie there; together they would hold texts twice.
     """
-    if parts == 1:
-        pattern, own = f"{path.stem}-?????-of-?????{path.suffix}", path
-    else:
-        pattern = f"{path.stem}-?????-of-?????{path.suffix}"
-        own = path.with_name(f"{path.stem}-{part:05d}-of-{parts:05d}{path.suffix}")
-    others = [each for each in path.parent.glob(pattern) if not each.stem.endswith(f"-of-{parts:05d}")]
+    found = path.parent.glob(f"{glob.escape(path.stem)}-?????-of-?????{glob.escape(path.suffix)}")
+    others = [each for each in found if not each.stem.endswith(f"-of-{parts:05d}")]
+    if parts > 1 and path.exists():
+        others.append(path)
     if others:
         raise UserError(
             f"{others[0]}: made by another number of processes; continue with as many, or choose another output"
         )
-    return own
-
-
-def model_hashes(folder: Path) -> dict[str, str]:
-    """{file: SHA-256} of what decides the texts of a Hugging Face folder: weights, configuration, tokenizer."""
-    kinds = (".safetensors", ".bin", ".json", ".model")
-    files = (path for path in folder.iterdir() if path.suffix in kinds and path.name != "proof.json")
-    return {path.name: sha256_of(path) for path in sorted(files)}
+    return path if parts == 1 else path.with_name(f"{path.stem}-{part:05d}-of-{parts:05d}{path.suffix}")
 
 
 def _other_settings(path: Path, settings: Mapping[str, Any]) -> str | None:
@@ -122,13 +114,21 @@ def _other_settings(path: Path, settings: Mapping[str, Any]) -> str | None:
     if not isinstance(old, dict):
         old = {}
     changed = [
-        f"{key} {_short(old.get(key))} -> {_short(settings.get(key))}"
+        _difference(key, old.get(key), settings.get(key))
         for key in sorted(old.keys() | settings.keys())
         if old.get(key) != settings.get(key)
     ]
     if not changed:
         return None
     return f"{path}: holds texts of other settings ({', '.join(changed)}); give the old ones to continue it; {remedy}"
+
+
+def _difference(key: str, old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return (
+            f"{key} of {', '.join(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))}"
+        )
+    return f"{key} {_short(old)} -> {_short(new)}"
 
 
 def _short(value: Any) -> str:

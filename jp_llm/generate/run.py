@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from jp_llm.export.folder import CONFIG_FILE
-from jp_llm.export.inference import LoadedModel, open_model
+from jp_llm.export.inference import LoadedModel, model_hashes, open_model
 from jp_llm.generate.config import GenerateConfig, SamplingConfig
-from jp_llm.generate.output import TextsFile, model_hashes, part_path, texts_file
+from jp_llm.generate.output import TextsFile, part_path, texts_file
 from jp_llm.generate.prompts import read_prompts
 from jp_llm.generate.text import Completion, Task, complete_tasks, encode_prompts, tasks_of
 from jp_llm.runtime.env import World, world_from

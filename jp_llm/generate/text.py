@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.generate.choice import TokenChoice
 from jp_llm.generate.config import SamplingConfig
 from jp_llm.generate.moving_batch import MovingBatch
@@ -22,6 +22,8 @@ from jp_llm.runtime.errors import UserError
 
 _REFILL = 8
 """New rows are taken in when this part of the batch is free; each time costs a pass of its own."""
+_SEEN_BEFORE = 8
+"""Tokens before the end of a text that are decoded with it."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,16 @@ def tasks_of(prompts: Sequence[str], sampling: SamplingConfig) -> list[Task]:
 
 
 def encode_prompts(loaded: LoadedModel, prompts: Sequence[str], sampling: SamplingConfig) -> dict[str, list[int]]:
-    """Token ids of every prompt; at least the one that begins a text.
+    """Token ids of every prompt, behind the one that begins a text; whatever the tokenizer would put around them.
 
     Raises:
-        UserError: a prompt and what shall follow are more than the model's context, or the prompt is max_length long.
+        UserError: a prompt and what shall follow are more than the model's context, or a minimum cannot be reached.
     """
     encoded: dict[str, list[int]] = {}
     problems = []
     for number, prompt in enumerate(prompts, start=1):
         if prompt not in encoded:
-            encoded[prompt] = loaded.tokenizer(prompt)["input_ids"] or [loaded.start_id]
+            encoded[prompt] = [loaded.start_id, *encode(loaded.tokenizer, prompt)]
         length = len(encoded[prompt])
         name = f"prompt {number} ({prompt[:20]!r}...): {length} tokens"
         new = _most_new_tokens(length, sampling)
@@ -92,6 +94,12 @@ def encode_prompts(loaded: LoadedModel, prompts: Sequence[str], sampling: Sampli
             problems.append(
                 f"{name} and {key} {getattr(sampling, key)} are more than the context of {loaded.context}; "
                 + (f"lower {key}" if length < loaded.context else "shorten the prompt")
+            )
+        elif _fewest_new_tokens(length, sampling) > new:
+            key = "min_length" if sampling.min_length - length > new else "min_new_tokens"
+            problems.append(
+                f"{name} and at most {new} new ones do not reach {key} {getattr(sampling, key)}; lower {key}, or raise "
+                + ("max_new_tokens" if sampling.max_length is None else "max_length")
             )
     if problems:
         raise UserError(*problems)
@@ -140,11 +148,8 @@ def _finished(
     batch_size: int,
 ) -> Iterator[tuple[int, Completion]]:
     """Places of tasks and their texts as they end."""
-    ends = _end_ids(loaded)
-    tokenizer = loaded.tokenizer
-    never = {tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id} - {None, *ends}
     with quiet_transformers():
-        choose = TokenChoice(sampling, never, ends)
+        choose = TokenChoice(sampling, _never_drawn(loaded), set(loaded.end_ids))
     waiting = enumerate(tasks)
     batch = MovingBatch(loaded)
     rows: list[_Row] = []
@@ -166,7 +171,7 @@ def _finished(
         for row, token in zip(rows, tokens, strict=True):
             row.ids.append(token)
             row.new.append(token)
-            row.finish_reason = _finish_reason(loaded, row, ends, sampling.stop)
+            row.finish_reason = _finish_reason(loaded, row, sampling.stop)
         ended = [row for row in rows if row.finish_reason is not None]
         if ended:
             batch.keep([index for index, row in enumerate(rows) if row.finish_reason is None])
@@ -178,6 +183,19 @@ def _finished(
             yield row.place, _completion(loaded, row, sampling.stop)
 
 
+def continuation(tokenizer: Any, before: list[int], new: list[int]) -> str:
+    """The text of `new` behind `before`. Decoded alone it would lose a space in front, where a tokenizer has words
+    begin with one.
+    """
+    first: str = tokenizer.decode(before, skip_special_tokens=True)
+    whole: str = tokenizer.decode(before + new, skip_special_tokens=True)
+    if whole.startswith(first):
+        return whole[len(first) :]
+    # Bytes that are no UTF-8 spoil those before them too.
+    alone: str = tokenizer.decode(new, skip_special_tokens=True)
+    return alone
+
+
 def _row(place: int, task: Task, ids: list[int], sampling: SamplingConfig) -> _Row:
     most = _most_new_tokens(len(ids), sampling)
     digest = hashlib.sha256(f"{sampling.seed}:{task.number}:{task.prompt}".encode()).digest()
@@ -187,7 +205,7 @@ def _row(place: int, task: Task, ids: list[int], sampling: SamplingConfig) -> _R
         place=place,
         task=task,
         ids=list(ids),
-        fewest=min(max(sampling.min_new_tokens, sampling.min_length - len(ids)), most),
+        fewest=_fewest_new_tokens(len(ids), sampling),
         most=most,
         chances=torch.rand(most, generator=generator).tolist(),
     )
@@ -197,29 +215,32 @@ def _most_new_tokens(prompt_length: int, sampling: SamplingConfig) -> int:
     return sampling.max_new_tokens if sampling.max_length is None else sampling.max_length - prompt_length
 
 
-def _end_ids(loaded: LoadedModel) -> set[int]:
-    configured = loaded.model.generation_config.eos_token_id
-    if configured is None:
-        configured = loaded.tokenizer.eos_token_id
-    return set(configured) if isinstance(configured, list) else {configured} - {None}
+def _fewest_new_tokens(prompt_length: int, sampling: SamplingConfig) -> int:
+    return max(sampling.min_new_tokens, sampling.min_length - prompt_length)
 
 
-def _finish_reason(
-    loaded: LoadedModel, row: _Row, ends: set[int], stop: Sequence[str]
-) -> Literal["end", "stop", "length"] | None:
-    if row.new[-1] in ends:
+def _never_drawn(loaded: LoadedModel) -> set[int]:
+    """Control tokens that end nothing, and rows of the model beyond the tokenizer's tokens."""
+    tokenizer = loaded.tokenizer
+    control = {tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id} - {None, *loaded.end_ids}
+    return control | (set(range(loaded.model.config.vocab_size)) - set(tokenizer.get_vocab().values()))
+
+
+def _finish_reason(loaded: LoadedModel, row: _Row, stop: Sequence[str]) -> Literal["end", "stop", "length"] | None:
+    if row.new[-1] in loaded.end_ids:
         return "end"
     if stop:
         # A character is at most four tokens (its bytes).
-        tail = loaded.tokenizer.decode(row.new[-4 * max(map(len, stop)) - 4 :], skip_special_tokens=True)
-        if any(text in tail for text in stop):
+        tail = row.new[-4 * max(map(len, stop)) - 4 :]
+        tail_text = continuation(loaded.tokenizer, row.ids[: -len(tail)][-_SEEN_BEFORE:], tail)
+        if any(text in tail_text for text in stop):
             return "stop"
     return "length" if len(row.new) >= row.most else None
 
 
 def _completion(loaded: LoadedModel, row: _Row, stop: Sequence[str]) -> Completion:
     assert row.finish_reason is not None
-    text: str = loaded.tokenizer.decode(row.new, skip_special_tokens=True)
+    text = continuation(loaded.tokenizer, row.ids[: -len(row.new)], row.new)
     found = [place for place in (text.find(each) for each in stop) if place >= 0]
     return Completion(
         row.task.prompt, row.task.number, text[: min(found, default=len(text))], row.new, row.finish_reason

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.generate.config import SamplingConfig
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.playground.stream import stream
@@ -78,7 +78,7 @@ def fitted(loaded: LoadedModel, prompt: str, settings: Mapping[str, Any]) -> tup
     if loaded.context is None:
         return sampling, ""
     with quiet_transformers():
-        length = len(loaded.tokenizer(prompt)["input_ids"]) or 1
+        length = 1 + len(encode(loaded.tokenizer, prompt))
     room = loaded.context - length
     if room < 1:
         raise UserError(

@@ -10,8 +10,8 @@ import torch
 
 from jp_llm.evaluate.cloze import LENGTH_RATIO, MOST_PER_DOCUMENT, ClozeItem, cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.evaluate.score import continuation_nats, encode
-from jp_llm.export.inference import LoadedModel
+from jp_llm.evaluate.score import continuation_nats
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.runtime.errors import UserError
 from jp_llm.texts.documents import Text
 
@@ -101,6 +101,7 @@ def knowing(loaded: LoadedModel, texts: list[str]) -> LoadedModel:
         folder=Path(),
         device=torch.device("cpu"),
         start_id=loaded.start_id,
+        end_ids=loaded.end_ids,
         context=None,
     )
 

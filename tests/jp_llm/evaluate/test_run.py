@@ -53,7 +53,7 @@ def test_the_result_names_model_tokenizer_and_data_by_hash(folder: Path, dataset
 
     for name in ("config.json", "model.safetensors"):
         assert result["model"]["files_sha256"][name] == hashed(folder / name)
-    assert result["model"]["tokenizer_sha256"]["tokenizer.json"] == hashed(folder / "tokenizer.json")
+    assert result["model"]["files_sha256"]["tokenizer.json"] == hashed(folder / "tokenizer.json")
     assert result["data"] == {str(path): hashed(path) for path in sorted(dataset.glob("documents/*/*.zst"))}
     assert result["settings"]["context_tokens"] == 64
     assert result["settings"]["stride_tokens"] == 32

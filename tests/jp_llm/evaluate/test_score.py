@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny_export import TEXT, export_decoder, tiny_config, tiny_decoder
 
-from jp_llm.evaluate.score import Score, encode, score
-from jp_llm.export.inference import LoadedModel, open_model
+from jp_llm.evaluate.score import Score, score
+from jp_llm.export.inference import LoadedModel, encode, open_model
 from jp_llm.texts.documents import Text
 from jp_llm.tokenizer.tokenizer import Tokenizer
 

@@ -16,9 +16,9 @@ from jp_llm.evaluate import tasks
 from jp_llm.evaluate.config import EvaluateTasksConfig
 from jp_llm.evaluate.jglue import divide, find_file, read_docs
 from jp_llm.evaluate.prompts import PROMPTS, answer_of
-from jp_llm.evaluate.score import encode, split_ids
+from jp_llm.evaluate.score import split_ids
 from jp_llm.evaluate.tasks import evaluate_tasks, run
-from jp_llm.export.inference import LoadedModel, open_model
+from jp_llm.export.inference import LoadedModel, encode, open_model
 from jp_llm.runtime.errors import UserError
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra `tasks`)")
@@ -156,7 +156,7 @@ def test_a_result_file_with_hashes_a_table_and_a_card(
     assert result["settings"]["num_fewshot"] == {"jcommonsenseqa": 3}
     assert result["settings"]["prompt_version"] == "0.2"
     assert list(result["data"]) == [str(jglue / "jcommonsenseqa-valid.json")]
-    assert result["model"]["tokenizer_sha256"]
+    assert result["model"]["files_sha256"]["tokenizer.json"]
     assert "| jcommonsenseqa, acc | 2 | 3 |" in capsys.readouterr().out
     card = (model / "README.md").read_text()
     assert card.count("<!-- evaluation: Japanese tasks -->") == 1

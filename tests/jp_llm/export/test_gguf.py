@@ -25,9 +25,9 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 
 SUPPORTED = [name for name in VARIANTS if name != "palm-qk-norm"]
-BOUNDS = {"gpt2": 5e-3, "neox": 2e-2, "llama": 2e-5, "palm": 2e-5}
-"""Largest |difference| of f32 logits as a share of the largest logit. GELU comes from a table in half precision in
-llama.cpp, and in the tanh form, which GPT-NeoX does not have."""
+BOUNDS = {"gpt2": 1.2e-3, "neox": 1.4e-3, "llama": 5e-6, "palm": 2.2e-6}
+"""Largest |difference| of f32 logits as a share of the largest logit, three times what was seen. GELU comes from a
+table in half precision in llama.cpp, and in the tanh form, which GPT-NeoX does not have."""
 
 
 @pytest.fixture(scope="module")

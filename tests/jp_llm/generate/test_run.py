@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from jp_llm.config.build import problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import GenerateConfig
-from jp_llm.generate.output import settings_path, texts_file
+from jp_llm.generate.output import part_path, settings_path, texts_file
 from jp_llm.generate.run import run
 from jp_llm.runtime.errors import UserError
 
@@ -150,7 +150,7 @@ def test_another_model_does_not_continue_a_file(folder: Path, tmp_path: Path) ->
     tensors = load_file(other / "model.safetensors")
     tensors["transformer.wte.weight"][0, 0] += 1.0
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"other settings \(model_files_sha256 "):
+    with pytest.raises(UserError, match=r"other settings \(model_files_sha256 of model.safetensors\)"):
         run(jobs(other, output))
 
 
@@ -200,6 +200,20 @@ def test_processes_share_the_texts(folder: Path, whole: bytes, tmp_path: Path, m
     monkeypatch.delenv("RANK")
     with pytest.raises(UserError, match="made by another number of processes"):
         run(jobs(folder, output))
+
+
+def test_parts_do_not_lie_beside_a_whole_file(tmp_path: Path) -> None:
+    whole = tmp_path / "[texts].jsonl"
+    assert part_path(whole, 0, 1) == whole
+    whole.touch()
+    with pytest.raises(UserError, match="made by another number of processes"):
+        part_path(whole, 0, 2)
+    whole.unlink()
+    own = part_path(whole, 1, 2)
+    own.touch()
+    assert part_path(whole, 1, 2) == own
+    with pytest.raises(UserError, match="made by another number of processes"):
+        part_path(whole, 0, 1)
 
 
 def test_progress_says_how_fast_and_how_long(

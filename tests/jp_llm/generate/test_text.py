@@ -7,12 +7,16 @@ import math
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from tokenizers import Tokenizer as Words
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from jp_llm.config.build import problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import SamplingConfig
-from jp_llm.generate.text import complete
+from jp_llm.generate.text import complete, continuation, encode_prompts
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -116,6 +120,49 @@ def test_written_control_tokens_are_characters(loaded: LoadedModel, tokenizer: T
     logits = loaded.model(input_ids=torch.tensor([text])).logits[0, -1]
     logits[[tokenizer.bos_id, tokenizer.unk_id, tokenizer.pad_id]] = -math.inf
     assert found == [logits.argmax()]
+
+
+@pytest.mark.parametrize("template", ["$A </s>", "<s> $A", "$A"])
+def test_whatever_a_tokenizer_puts_around_a_text_a_prompt_has_its_begin_only(
+    template: str, loaded: LoadedModel, tokenizer: Tokenizer
+) -> None:
+    """Tokenizers of others end a text with </s>, or put nothing in front, and read </s> in it as the control token."""
+    foreign = copy.deepcopy(loaded.tokenizer)
+    foreign.split_special_tokens = False
+    control = [(token, foreign.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
+    foreign._tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=control)
+    assert tokenizer.eos_id in foreign("春</s>")["input_ids"]
+    theirs = dataclasses.replace(loaded, tokenizer=foreign)
+    prompts = ["春の朝、", "", "春</s>"]
+    encoded = encode_prompts(theirs, prompts, SamplingConfig(max_new_tokens=4))
+    assert encoded == {prompt: [tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in prompts}
+
+
+def test_rows_of_the_model_that_are_no_token_are_never_drawn(loaded: LoadedModel) -> None:
+    model = copy.deepcopy(loaded.model)
+    model.resize_token_embeddings(len(loaded.tokenizer) + 60, mean_resizing=False)
+    larger = dataclasses.replace(loaded, model=model)
+    sampling = SamplingConfig(max_new_tokens=40, temperature=1000.0, top_p=1.0, num_return_sequences=8)
+    assert max(token for ids in tokens(larger, [""], sampling) for token in ids) < len(loaded.tokenizer)
+
+
+def test_a_space_between_prompt_and_text_is_kept() -> None:
+    """A decoder that has words begin with a space takes away the first one."""
+    words = Words(WordLevel({"▁Hello": 0, "▁Matsuri": 1, "!": 2}, unk_token="!"))
+    words.decoder = MetaspaceDecoder()
+    theirs = PreTrainedTokenizerFast(tokenizer_object=words)
+    assert theirs.decode([1, 2]) == "Matsuri!"
+    assert continuation(theirs, [0], [1, 2]) == " Matsuri!"
+    assert continuation(theirs, [], [1, 2]) == "Matsuri!"
+
+
+def test_a_minimum_that_cannot_be_reached_is_refused(loaded: LoadedModel) -> None:
+    with pytest.raises(
+        UserError, match=r"prompt 1 .* at most 10 new ones do not reach min_length 50; lower min_length"
+    ):
+        tokens(loaded, ["春"], SamplingConfig(max_new_tokens=10, min_length=50))
+    with pytest.raises(UserError, match=r"do not reach min_new_tokens 9; .*max_length"):
+        tokens(loaded, ["春の朝、"], SamplingConfig(max_length=10, min_new_tokens=9))
 
 
 def test_a_prompt_beyond_the_context_is_refused_with_its_number(loaded: LoadedModel) -> None:
