@@ -162,9 +162,7 @@ def test_folders_without_tokenizer_json(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no tokenizer; name the folder"):
         adopt(tmp_path, tmp_path / "adopted")
     (tmp_path / "spiece.model").write_bytes(b"")
-    with pytest.raises(
-        UserError, match=r"\(spiece\.model\) has no tokenizer\.json; import the model.*launch/import_hf\.py"
-    ):
+    with pytest.raises(UserError, match=r"\(spiece\.model\) has no tokenizer\.json; import the model.*import_hf"):
         adopt(tmp_path, tmp_path / "adopted")
 
 
