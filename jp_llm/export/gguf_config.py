@@ -17,8 +17,8 @@ class ExportGGUFConfig(Section):
     overwrite: bool = False
     """Replace a file that is already there."""
     dtype: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-    """Type of the matrices. q8_0 rounds blocks of 32 numbers to 8 bits (matrices whose rows are no multiple of 32 become
-    f16); vectors (norms, biases) stay f32 in all."""
+    """Type of the matrices. q8_0 rounds blocks of 32 numbers to 8 bits (matrices whose rows are no multiple of 32
+    become f16); vectors (norms, biases) stay f32 in all."""
     unknown_characters: Literal["refuse", "unk"] = "refuse"
     """llama.cpp has no byte fallback for unigram tokenizers: characters outside of the vocabulary become <unk> there.
     refuse writes no file for such a tokenizer, unk accepts the loss. BPE tokenizers lose nothing."""
