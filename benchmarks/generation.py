@@ -3,9 +3,10 @@
     python benchmarks/generation.py [model folder] [texts] [texts of the loop] [processes] [key=value ...]
 
 `launch/generate.py` makes the texts in a folder of its own. When half of them are there, it is killed (SIGKILL) and
-started again with the same command; the time counts from the first start to the last end, loading included. The peer is
-what transformers' documentation tells: one call of `model.generate` per text, with the same settings, in this process,
-half of it before and half after, loading not included. Further words are settings of the texts, e.g. max_new_tokens=60.
+started again with the same command; the time counts from the first start to the last end, loading included. The peers
+are calls of `model.generate` with the same settings in this process, half of them before and half after, loading not
+included: one per text, as transformers' documentation tells, and one per 64 texts. Further words are settings of the
+texts that `model.generate` has too, e.g. max_new_tokens=60.
 """
 
 import json
@@ -72,24 +73,17 @@ def killed_and_continued(folder: Path, words: list[str], texts: int, processes: 
             process.wait()
 
 
-def loop(loaded: LoadedModel, sampling: SamplingConfig, texts: int) -> tuple[float, int]:
-    """Seconds and tokens of single calls."""
+def loop(loaded: LoadedModel, sampling: SamplingConfig, texts: int, at_once: int = 1) -> tuple[float, int]:
+    """Seconds, and tokens up to the end of each text, of calls for `at_once` texts each."""
     tokens = 0
-    prompt = torch.tensor([[loaded.start_id]])
+    settings = {key: getattr(sampling, key) for key in SHARED}
     begin = time.perf_counter()
-    for _ in range(texts):
-        out = loaded.model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            do_sample=sampling.do_sample,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            no_repeat_ngram_size=sampling.no_repeat_ngram_size,
-            max_new_tokens=sampling.max_new_tokens,
-        )
-        tokens += out.shape[1] - 1
+    for first in range(0, texts, at_once):
+        prompt = torch.full((min(at_once, texts - first), 1), loaded.start_id)
+        out = loaded.model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), **settings)
+        for row in out[:, 1:].tolist():
+            ended = [place for place, token in enumerate(row) if token in loaded.end_ids]
+            tokens += ended[0] + 1 if ended else len(row)
     return time.perf_counter() - begin, tokens
 
 
@@ -99,36 +93,52 @@ def main(words: list[str]) -> None:
     plain = [word for word in words if "=" not in word]
     model = Path(plain[0] if plain else "models/demo").absolute()
     texts, of_loop, processes = (int(plain[n]) if len(plain) > n else default for n, default in LIMITS)
-    known = {key: json.loads(value) for key, value in (word.split("=", 1) for word in settings)}
-    sampling = SamplingConfig(**{key: value for key, value in known.items() if key in SamplingConfig.model_fields})
+    pairs = dict(word.split("=", 1) for word in settings)
+    if strange := [key for key in pairs if key not in (*SHARED, "batch_size")]:
+        raise SystemExit(f"{', '.join(strange)}: the peers could not be given the same")
+    sampling = SamplingConfig(**{key: json.loads(value) for key, value in pairs.items() if key in SHARED})
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(0)
     loaded = open_model(model, "cpu", "auto")
     with tempfile.TemporaryDirectory() as name, quiet_transformers():
         folder = Path(name)
         loop(loaded, sampling, 2)
-        before = loop(loaded, sampling, of_loop // 2)
+        half = of_loop // 2
+        before = [loop(loaded, sampling, half, size) for size in PEERS]
         seconds, there = killed_and_continued(folder, [f"model={model}", *settings], texts, processes)
-        after = loop(loaded, sampling, of_loop - of_loop // 2)
+        after = [loop(loaded, sampling, of_loop - half, size) for size in PEERS]
         records = [json.loads(line) for path in folder.glob("texts*.jsonl") for line in path.open()]
     numbers = sorted(record["number"] for record in records)
     if numbers != list(range(texts)):
         raise SystemExit(f"{len(numbers)} texts with {len(set(numbers))} numbers instead of {texts}")
     tokens = sum(len(record["tokens"]) for record in records)
-    peer_seconds, peer_tokens = before[0] + after[0], before[1] + after[1]
-    ours = _row(f"launch/generate.py, {processes} process(es), killed once", texts, tokens, seconds)
-    peer = _row("loop of model.generate", of_loop, peer_tokens, peer_seconds)
-    for key in ("texts/s", "tokens/s"):
-        ours[f"ratio of {key}"], peer[f"ratio of {key}"] = ours[key] / peer[key], 1.0
+    rows = [_row(f"launch/generate.py, {processes} process(es), killed once", texts, tokens, seconds)]
+    for size, one, two in zip(PEERS, before, after, strict=True):
+        rows.append(_row(f"model.generate, {size} at once", of_loop, one[1] + two[1], one[0] + two[0]))
+    for row in rows:
+        for key in ("texts/s", "tokens/s"):
+            row[f"ratio of {key}"] = row[key] / rows[1][key]
     report(
         "Texts at volume, against single calls",
-        [ours, peer],
+        rows,
         texts_before_the_kill=there,
         empty=sum(not record["text"] for record in records),
         settings=sampling.model_dump(mode="json"),
     )
 
 
+SHARED = (
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+    "max_new_tokens",
+)
+"""Settings that both sides have."""
+PEERS = (1, 64)
+"""Texts per call of the peers."""
 LIMITS = ((1, 10_000), (2, 200), (3, 1))
 """Places of the numbers among the words, and their defaults."""
 
