@@ -4,9 +4,11 @@ import copy
 import dataclasses
 import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from tiny_export import VARIANTS, export_decoder, tiny_config, tiny_decoder
 from tokenizers import Tokenizer as Words
 from tokenizers.decoders import Metaspace as MetaspaceDecoder
 from tokenizers.models import WordLevel
@@ -14,7 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from jp_llm.config.build import problems_of
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, open_model
 from jp_llm.generate.config import SamplingConfig
 from jp_llm.generate.text import complete, continuation, encode_prompts
 from jp_llm.runtime.errors import UserError
@@ -206,6 +208,29 @@ def test_greedy_texts_are_those_of_transformers(
         )
         out = loaded.model.generate(**given, generation_config=settings)[0, given["input_ids"].shape[1] :]
         assert ids == out.tolist()
+
+
+@pytest.mark.parametrize("variant", ["neox-quarter", "llama-gqa", "palm-qk-norm"])
+def test_rows_come_and_go_under_rotary_positions(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Six texts of very different lengths, two at a time: what a row has left behind must not reach the next."""
+    export_decoder(
+        tiny_decoder(tiny_config(tokenizer, **VARIANTS[variant])), tokenizer, tmp_path / "model", verify="structure"
+    )
+    loaded = open_model(tmp_path / "model", "cpu", "auto")
+    prompts = ["", "春", "春はあけぼの。やうやう白くなりゆく", "夏は夜", "秋", "冬はつとめて。雪の降りたるは"]
+    sampling = SamplingConfig(do_sample=False, max_length=40)
+    never = [tokenizer.unk_id, tokenizer.bos_id, tokenizer.pad_id]
+    settings = GenerationConfig(
+        do_sample=False,
+        max_length=40,
+        suppress_tokens=never,
+        eos_token_id=tokenizer.eos_id,
+        pad_token_id=tokenizer.pad_id,
+    )
+    for prompt, completion in zip(prompts, complete(loaded, prompts, sampling, batch_size=2), strict=True):
+        given = loaded.tokenizer(prompt, return_tensors="pt")
+        out = loaded.model.generate(**given, generation_config=settings)[0, given["input_ids"].shape[1] :]
+        assert completion.tokens == out.tolist(), prompt
 
 
 def test_a_batch_takes_in_new_rows_while_others_go_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
