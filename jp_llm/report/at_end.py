@@ -10,7 +10,7 @@ from jp_llm.report.config import PAGE_FILE
 from jp_llm.report.lines import json_object
 from jp_llm.report.page import write_page
 from jp_llm.report.run_record import read_run
-from jp_llm.runtime.errors import code_of, reason_of
+from jp_llm.runtime.errors import UserError, code_of, reason_of
 from jp_llm.runtime.run_folder import RunFolder
 
 
@@ -46,6 +46,8 @@ def _write(run_dir: Path, before: dict[str, Any], error: BaseException | None, i
             if error is not None and run.status == before and before.get("state") != "done":
                 run.status |= {"state": "failed", "code": code_of(error), "reason": reason_of(error)}
         write_page(run_dir / PAGE_FILE, [run])
+    except UserError:
+        pass  # it ended before anything was written that a page could show
     except Exception as problem:
         print(f"warning: {run_dir / PAGE_FILE} was not written: {problem}", file=sys.stderr, flush=True)
 
