@@ -182,6 +182,10 @@ def test_at_the_end_of_a_run_however_it_ends(troubled: Path, capsys: pytest.Capt
     assert not (troubled / "report.html").exists()
     with reported(troubled / "nothing", True):
         pass
+    assert not capsys.readouterr().err
+    (troubled / "report.html").mkdir()
+    with reported(troubled, True):
+        pass
     assert "was not written" in capsys.readouterr().err
 
 
