@@ -57,6 +57,19 @@ def canonical_weights(decoder: Decoder) -> dict[str, Tensor]:
     return weights
 
 
+def plain_update(
+    decoder: Decoder, optimizer: torch.optim.Optimizer, config: RunConfig, loss: Tensor, step: int
+) -> float:
+    """One update by the loss of a step; the gradient norm before clipping."""
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), config.optim.gradient_clipping)
+    for group in optimizer.param_groups:
+        group["lr"] = RATES[step]
+    optimizer.step()
+    return norm.item()
+
+
 def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
     """History and final canonical weights, without any of our engine."""
     decoder = Decoder(config.model)
@@ -67,13 +80,7 @@ def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
         rows = rows_of_step(config, step)
         logits = decoder.logits(decoder(rows[:, :-1]))
         loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), config.optim.gradient_clipping)
-        for group in optimizer.param_groups:
-            group["lr"] = RATES[step]
-        optimizer.step()
-        history.append((loss.item(), norm.item()))
+        history.append((loss.item(), plain_update(decoder, optimizer, config, loss, step)))
     return history, canonical_weights(decoder)
 
 

@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from gloo import Processes
 from tiny import VOCAB_SIZE, run_config
 from torch import Tensor
-from training import RATES, History, build_engine, canonical_weights, merged, owned_weights, plain_optimizer
+from training import (
+    RATES,
+    History,
+    build_engine,
+    canonical_weights,
+    merged,
+    owned_weights,
+    plain_optimizer,
+    plain_update,
+)
 
 from jp_llm.config.data import IGNORED
 from jp_llm.config.run import RunConfig
@@ -88,13 +97,7 @@ def plain_training(config: RunConfig) -> tuple[History, dict[str, Tensor]]:
                 for ids in documents
             ]
             loss = torch.stack(losses).sum() / count
-            optimizer.zero_grad()
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), config.optim.gradient_clipping)
-            for group in optimizer.param_groups:
-                group["lr"] = RATES[step]
-            optimizer.step()
-            history.append((loss.item(), norm.item()))
+            history.append((loss.item(), plain_update(decoder, optimizer, config, loss, step)))
     return history, canonical_weights(decoder)
 
 
