@@ -26,10 +26,10 @@ $(INSTALLED): pyproject.toml constraints.txt docker/install.sh
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash launch/demo.sh
 
-# Tests that start processes of their own want the machine for themselves.
+# Tests that start processes of their own want the machine for themselves, or almost (tests/conftest.py).
 test: $(INSTALLED) lint
 	$(BIN)/pytest -q -m "not distributed" -n logical --maxprocesses 8
-	$(BIN)/pytest -q -m distributed
+	$(BIN)/pytest -q -m distributed -n 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ from jp_llm.config.layout import Layout
 from jp_llm.config.run import RunConfig
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
-from jp_llm.engine.zero import prepare
+from jp_llm.engine.prepare import prepare
 from jp_llm.parallel.grid import Grid
 from jp_llm.runtime.env import World
 from jp_llm.runtime.master import complete_environment

@@ -31,7 +31,7 @@ from jp_llm.engine.engine import Engine
 from jp_llm.engine.pipeline.actions import Action
 from jp_llm.engine.pipeline.one_f_one_b import schedule
 from jp_llm.engine.pipeline.player import Player
-from jp_llm.engine.zero import prepare
+from jp_llm.engine.prepare import prepare
 from jp_llm.parallel.grid import Grid
 
 Callback = Callable[[int, int, Tensor | None], Tensor | None]

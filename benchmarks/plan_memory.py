@@ -96,7 +96,7 @@ def measure(words: str) -> dict[str, int]:
     warnings.simplefilter("ignore")
     import torch
 
-    from jp_llm.engine.zero import prepare
+    from jp_llm.engine.prepare import prepare
     from jp_llm.runtime.env import World
     from jp_llm.runtime.master import complete_environment
 

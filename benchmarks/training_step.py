@@ -28,7 +28,8 @@ from jp_llm.config.stages import divide
 from jp_llm.data.loader import Batch, Microbatch
 from jp_llm.engine.engine import Engine
 from jp_llm.engine.module import StageModule
-from jp_llm.engine.zero import construction, prepare
+from jp_llm.engine.prepare import prepare
+from jp_llm.engine.zero import construction
 from jp_llm.model.decoder import Decoder
 from jp_llm.model.init import initialize
 from jp_llm.model.loss import summed_loss

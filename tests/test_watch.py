@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.runtime.errors import ExitCode
@@ -40,10 +41,12 @@ class Launch:
         self.folder = RunFolder(run_dir)
         run_dir.mkdir(exist_ok=True)
         self.log = run_dir / "output.txt"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        common = {
+            "WORLD_SIZE": count,
+            "LOCAL_WORLD_SIZE": count,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": free_port(),
+        }
         common |= {"OMP_NUM_THREADS": 1, "DS_ACCELERATOR": "cpu", "FAULT": fault}
         words = [f"data.path={data}", f"run_dir={run_dir}", *OVERRIDES, *overrides]
         self.processes = []

@@ -1,4 +1,5 @@
-"""One DeepSpeed engine around the module of one process. Only this file and `permission.py` know DeepSpeed's insides.
+"""One DeepSpeed engine around the module of one process. Only this file, `prepare.py` and `permission.py` know
+DeepSpeed's insides.
 
 Every pipeline stage has such an engine of its own. DeepSpeed expects one forward pass, one backward pass, and so on;
 a pipeline has several micro-batches under way, and what that breaks is mended here (each place says how).
@@ -8,12 +9,9 @@ Checked with DeepSpeed 0.19.8. What is private to it and used here stands in `_B
 processes agree on what they are about to do together: an upgrade fails with words and not with wrong gradients.
 """
 
-import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
 from io import StringIO
 from typing import Any, Literal
 
@@ -25,12 +23,11 @@ from jp_llm.config.memory import GATHERED_PARTS, REDUCE_BUCKET
 from jp_llm.config.optim import OptimConfig
 from jp_llm.config.parallel import ParallelConfig
 from jp_llm.engine.permission import Allowed, asking, missing
+from jp_llm.engine.prepare import CHECKED_VERSION
 from jp_llm.parallel.agree import agree
 from jp_llm.parallel.grid import Grid
 from jp_llm.parallel.tensor import Placement
-from jp_llm.runtime.errors import UserError
 
-CHECKED_VERSION = "0.19.8"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 _BUCKETED = [
@@ -70,37 +67,6 @@ class Fragment:
     stop: int
     state: dict[str, Tensor]
     """`weight`, `exp_avg` and `exp_avg_sq`, each [stop - start]."""
-
-
-def prepare(device: torch.device, timeout: timedelta = timedelta(minutes=30)) -> None:
-    """Set the environment that DeepSpeed reads when it is imported, and join the process group.
-
-    Args:
-        timeout: of every collective of the world.
-    """
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    # Names that DeepSpeed calls are deprecated in torch 2.13; there is nothing a user could do about it.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed.c10d_logger")
-    import deepspeed
-
-    if deepspeed.__version__.partition("+")[0] != CHECKED_VERSION:  # behind the + stands how it was built
-        raise UserError(
-            f"DeepSpeed {deepspeed.__version__} is installed; the engine leans on private parts of it and was checked "
-            f"with {CHECKED_VERSION}. pip install deepspeed=={CHECKED_VERSION}, or, to move on to another version, "
-            "change CHECKED_VERSION in jp_llm/engine/zero.py and run tests/jp_llm/engine"
-        )
-    from deepspeed.runtime.zero import partitioned_param_coordinator
-
-    # Without this its start probes for compilers and may build an operator.
-    deepspeed.ops.__compatible_ops__ = {}
-    # Stage 3 compares the order of modules with process 0 of the world, which may hold other layers than this one, and
-    # may be waiting for its hidden states. `_check` compares what must be equal, among those for whom it must be.
-    assert hasattr(partitioned_param_coordinator, "assert_ints_same_as_other_ranks")
-    partitioned_param_coordinator.assert_ints_same_as_other_ranks = lambda numbers: None
-    if not torch.distributed.is_initialized():
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        deepspeed.init_distributed(dist_backend=backend, verbose=False, timeout=timeout)
 
 
 def construction(zero_stage: int, precision: str, grid: Grid) -> AbstractContextManager[Any]:

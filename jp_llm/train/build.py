@@ -14,7 +14,7 @@ from jp_llm.config.arithmetic import flops_per_token, peak_flops
 from jp_llm.config.watchdog import WatchdogConfig
 from jp_llm.data.loader import Loader
 from jp_llm.engine.engine import Engine
-from jp_llm.engine.zero import prepare
+from jp_llm.engine.prepare import prepare
 from jp_llm.guard.guard import Guard
 from jp_llm.optim.schedule import build_schedule
 from jp_llm.parallel.grid import Grid

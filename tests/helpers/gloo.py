@@ -10,7 +10,6 @@ import importlib.util
 import inspect
 import multiprocessing
 import os
-import socket
 import sys
 import time
 import traceback
@@ -19,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ports import free_port
 
 TIMEOUT_SECONDS = 240.0
 LAG_SECONDS = 60.0
@@ -73,10 +74,10 @@ class Processes:
         self._pipes, self._processes = [], []
 
     def _start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        context = multiprocessing.get_context("spawn")
+        port = free_port()
+        context = multiprocessing.get_context("forkserver")
+        # Loaded once and not once in every process; the optimizers load the second.
+        context.set_forkserver_preload(["torch", "torch._dynamo"])
         for rank in range(self.size):
             here, there = context.Pipe()
             process = context.Process(target=_serve, args=(there, rank, self.size, port), daemon=True)
@@ -102,7 +103,7 @@ def _serve(pipe: Connection, rank: int, size: int, port: int) -> None:
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"})
     import torch
 
-    from jp_llm.engine.zero import prepare
+    from jp_llm.engine.prepare import prepare
 
     torch.set_num_threads(1)
     prepare(torch.device("cpu"))

@@ -6,27 +6,17 @@ It knows nothing of signals: what is sent to it ends it. HOSTS="n1 n2" names the
 
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+
+from ports import free_port
 
 
 def die_with_parent() -> None:
     # PR_SET_PDEATHSIG (prctl(2)).
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """Below those that the kernel hands out by itself: until torch is loaded one of them is somebody else's."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def main() -> int:

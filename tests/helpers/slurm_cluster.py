@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol")
@@ -90,7 +91,7 @@ class SlurmCluster:
         text = SLURM_CONF.format(
             host=socket.gethostname().split(".")[0],
             user=getpass.getuser(),
-            ports=free_ports(3),
+            ports=[free_port() for _ in range(3)],
             folder=folder,
             requeue_seconds=5,
         )
@@ -210,17 +211,6 @@ def step_daemons(folder: Path, node: str | None = None) -> list[int]:
                 if ours and (node is None or f"slurmd_{node}.log" in open_files):
                     found.append(int(path.parent.name))
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def wait_for(condition: Any, seconds: float, what: str, details: Any = lambda: "") -> None:

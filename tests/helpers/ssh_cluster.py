@@ -7,7 +7,6 @@ are missing they are installed if that is possible (Debian, root), otherwise `st
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 HOSTS = {"n1": "127.0.0.2", "n2": "127.0.0.3"}
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "pdsh": "pdsh"}
@@ -57,7 +57,7 @@ class Cluster:
 def start(folder: Path) -> Iterator[Cluster]:
     """Run the cluster as long as the context lasts."""
     _need_programs()
-    cluster = Cluster(folder, _free_port())
+    cluster = Cluster(folder, free_port())
     _write(cluster)
     sshd = _program("sshd")
     assert sshd is not None
@@ -103,13 +103,6 @@ def _need_programs() -> None:
 def _program(name: str) -> str | None:
     # sshd insists on an absolute path, and is not always on the path of a user.
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _write(cluster: Cluster) -> None:

@@ -18,7 +18,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from ports import free_port  # noqa: E402
 from tiny import TINY_WORDS, write_dataset  # noqa: E402
 
 from jp_llm.checkpoint.format import KINDS  # noqa: E402
@@ -76,10 +76,12 @@ class Ranks:
 
     def __init__(self, count: int, run_dir: Path, overrides: list[str], logs: Path) -> None:
         self.logs = [logs / f"{time.time_ns()}_rank_{rank}.txt" for rank in range(count)]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        common = {
+            "WORLD_SIZE": count,
+            "LOCAL_WORLD_SIZE": count,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": free_port(),
+        }
         common |= {"OMP_NUM_THREADS": 1, "DS_ACCELERATOR": "cpu", "PYTHONPATH": ROOT}
         command = [sys.executable, "launch/train.py", *OVERRIDES, f"run_dir={run_dir}", *overrides]
         self.processes = []

@@ -10,7 +10,7 @@ from gloo import Processes
 from tiny import run_config
 from training import all_cases, batch_of_step, build_engine, compare, engine_training, plain_training
 
-from jp_llm.engine.zero import prepare
+from jp_llm.engine.prepare import prepare
 from jp_llm.runtime.errors import UserError
 
 # Two architectures at every stage, the others once: tied and untied heads, fused projections with and without bias.
@@ -121,7 +121,7 @@ def message_without(what: str, overrides: dict[str, Any]) -> str:
     if what == "field":
         found = patch("jp_llm.engine.zero._PARTITIONED", ["a_field_that_is_gone"])
     else:
-        found = patch("jp_llm.engine.zero.CHECKED_VERSION", "0.0.1")
+        found = patch("jp_llm.engine.prepare.CHECKED_VERSION", "0.0.1")
     with found:
         try:
             prepare(torch.device("cpu"))

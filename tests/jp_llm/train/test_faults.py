@@ -1,13 +1,13 @@
 """Faults of one process or one batch, from the command line to the exit code."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from tiny import TINY_WORDS, write_dataset
 
 from jp_llm.runtime.errors import ExitCode
@@ -26,11 +26,8 @@ OVERRIDES = [
 def train(fault: str, folder: Path, processes: int) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
     """How it ended, and its skips."""
     write_dataset(folder / "data", sources=("books",))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     torchrun = [str(Path(sys.executable).parent / "torchrun"), "--nproc_per_node", str(processes)]
-    launcher = [*torchrun, "--master_port", str(port)] if processes > 1 else [sys.executable]
+    launcher = [*torchrun, "--master_port", str(free_port())] if processes > 1 else [sys.executable]
     words = [*launcher, TRAIN, *OVERRIDES, f"data.path={folder / 'data'}", f"run_dir={folder / 'run'}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "FAULT": fault}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from gloo import Processes
+from ports import free_port
 from torch.distributed import TCPStore
 
 from jp_llm.config.layout import Layout
@@ -143,9 +144,7 @@ def test_all_processes_hear_the_same_verdict(two_processes: Processes) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> int:
     """Where the processes of a test meet; they wait for each other a second."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
+    free = free_port()
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(free))
     monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
