@@ -152,7 +152,7 @@ def test_a_run_goes_on_after_preemption_loss_of_a_node_and_time_limit_to_the_sam
     cluster.run("scancel", "--signal=USR2", job)
     run.wait_for_requeue(1)
     ((code, step, reason),) = run.exits()
-    assert code == 85 and SIGNALLED.fullmatch(reason), (code, reason, output(folder, job))
+    assert (code, bool(SIGNALLED.fullmatch(reason))) == (85, True), (reason, output(folder, job))
     assert step >= reached
     assert CheckpointStore(folder).steps()[-1] == step
 
@@ -171,7 +171,7 @@ def test_a_run_goes_on_after_preemption_loss_of_a_node_and_time_limit_to_the_sam
     cluster.run("scontrol", "update", f"JobId={job}", f"TimeLimit={1 + (ran + 40) // 60}")
     run.wait_for_requeue(3)
     code, limited_at, reason = run.exits()[-1]
-    assert code == 85 and SIGNALLED.fullmatch(reason), (code, reason, output(folder, job))
+    assert (code, bool(SIGNALLED.fullmatch(reason))) == (85, True), (reason, output(folder, job))
     assert run.starts()[2] < limited_at < STEPS
     cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
 
