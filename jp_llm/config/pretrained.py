@@ -48,8 +48,10 @@ def completed_model(given: Any, source: Path) -> tuple[Any, list[str]]:
         return given, list(error.problems)
     wanted = {key: value for key, value in given.items() if value is not None}
     wrong = [key for key, value in wanted.items() if _contradicts(key, value, fields)]
+    # Whether documents were kept apart is a choice of that run, and not in config.json: both must give the same here.
+    taken = {key: value for key, value in fields.items() if key != "document_mask"}
     # What is no key of a model is judged with all other keys.
-    model = fields | {key: value for key, value in wanted.items() if key not in wrong}
+    model = taken | {key: value for key, value in wanted.items() if key not in wrong}
     problems = [
         f"model.{key}: {wanted[key]!r}, but the model in {source} has {_meaning(key, fields)!r}; {_remedy(key)}"
         for key in wrong

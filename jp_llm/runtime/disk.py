@@ -1,10 +1,10 @@
 """Whether a disk can do what a run folder needs: tried once at the start, not found out at the first checkpoint."""
 
 import os
-import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 from jp_llm.runtime.errors import UserError, code_of
 
@@ -18,7 +18,8 @@ def require_disk(folder: Path) -> None:
     Raises:
         UserError: the disk cannot do it.
     """
-    work = folder / f".disk_{platform.node()}_{os.getpid()}"
+    # Containers count processes from 1: what a killed one left must not look like a folder that cannot be made.
+    work = folder / f".disk_{uuid4().hex}"
     first, second, file = work / "first", work / "second", work / "file"
     tries: dict[str, Callable[[], object]] = {
         "make folders": lambda: first.mkdir(parents=True),

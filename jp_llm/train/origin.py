@@ -4,7 +4,6 @@ Loads no torch, except for the files of a Hugging Face folder.
 """
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jp_llm.checkpoint.format import MANIFEST, damage, read_manifest
 from jp_llm.checkpoint.store import CheckpointStore, resolve
 from jp_llm.config.model import ModelConfig
 from jp_llm.config.run import RunConfig
+from jp_llm.huggingface.files import weight_files
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, read_json_lines, sha256_of
 from jp_llm.runtime.run_folder import RunFolder
@@ -50,8 +50,13 @@ class Origin:
 
         Args:
             part, parts: only every parts-th file is read, beginning with `part`.
+
+        Raises:
+            UserError: a file of weights is missing.
         """
-        names = [MANIFEST] if self.is_checkpoint else [CONFIG_FILE, *self._weights()]
+        names = [MANIFEST]
+        if not self.is_checkpoint:
+            names = [CONFIG_FILE, *(file.name for file in weight_files(self.path))]
         return {name: sha256_of(self.path / name) for name in names[part::parts]}
 
     def damage(self, hashes: dict[str, str], part: int = 0, parts: int = 1) -> list[str]:
@@ -108,9 +113,6 @@ class Origin:
             f"not say so; write tie_word_embeddings false into {CONFIG_FILE}, or begin with an imported copy "
             "(launch/import_hf.py)"
         ]
-
-    def _weights(self) -> Sequence[str]:
-        return sorted(path.name for path in self.path.glob("*.safetensors"))
 
 
 def pretrained_problems(config: RunConfig, tokenizer: Tokenizer) -> list[str]:
@@ -177,7 +179,13 @@ def _steps(config: RunConfig) -> list[int]:
 def _exchanged(config: RunConfig, path: Path) -> list[str]:
     """Whether another model is named than the one that the run began with. The same place may hold a newer checkpoint
     by now, and another place the same files."""
-    before = begun_with(RunFolder(Path(config.run_dir)))
+    run_dir = Path(config.run_dir)
+    before = begun_with(RunFolder(run_dir))
+    if before is None and not read_manifest(resolve(run_dir)).origin:
+        return [
+            f"init_from: {run_dir} holds a run that began with random weights, which would be continued instead; "
+            "choose another run_dir, or leave out init_from to continue it"
+        ]
     if before is None or before.get("init_from") == config.init_from or not path.exists():
         return []
     if Origin.find(path).hashes() == before.get("sha256"):

@@ -42,7 +42,7 @@ def summary_rows(config: RunConfig, world: World, data: str) -> list[tuple[str, 
             f"{model.num_layers} layers x {model.hidden_size} wide x {model.num_attention_heads} heads, vocabulary "
             f"{model.vocab_size:,} padded to {model.padded_vocab_size:,}",
         ),
-        *([("init", f"weights of {config.init_from}; moments and counters zero")] if config.init_from else []),
+        *([("init", f"step 0: weights of {config.init_from}, moments and counters zero")] if config.init_from else []),
         ("data", data),
         (
             "run",

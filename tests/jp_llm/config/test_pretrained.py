@@ -69,6 +69,13 @@ def test_a_shorter_sequence_and_a_document_mask_may_differ(tmp_path: Path) -> No
     assert config.model.mlp_size == MODEL.mlp_size
 
 
+def test_a_document_mask_is_not_inherited(tmp_path: Path) -> None:
+    step_folder(tmp_path / "run", model=MODEL.model_copy(update={"document_mask": True}))
+    words = (f"init_from={tmp_path / 'run'}", f"run_dir={tmp_path / 'new'}")
+    assert not built(*words).model.document_mask
+    assert built(*words, "data.documents=whole").model.document_mask
+
+
 def test_every_contradiction_is_named_with_what_to_leave_out(tmp_path: Path) -> None:
     step_folder(tmp_path / "run")
     code, text = refused(

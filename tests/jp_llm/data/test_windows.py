@@ -71,9 +71,9 @@ def expected(document: Sequence[int], seq_length: int) -> list[tuple[int, ...]]:
     return [tuple(document[(place - 1) // seq_length * seq_length : place + 1]) for place in range(1, len(document))]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    lengths=st.lists(st.lists(st.integers(1, 40), max_size=12), min_size=1, max_size=4),
+    lengths=st.lists(st.lists(st.integers(1, 40), max_size=6), min_size=1, max_size=3),
     seq_length=st.integers(1, 30),
     closed=st.booleans(),
     batch=st.integers(1, 5),

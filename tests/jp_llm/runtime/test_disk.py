@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ def failing(number: int) -> Any:
 def test_an_ordinary_disk_is_left_as_it_was(tmp_path: Path) -> None:
     require_disk(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_hinders_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    for _ in range(2):  # in one process: in a container the next one has the same number
+        require_disk(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,12 @@ def test_data_of_another_tokenizer_is_refused_with_the_command_that_helps(pretra
     assert f"launch/preprocess.py corpus=... tokenizer.path={pretrained}" in said
 
 
+@pytest.mark.distributed
+def test_the_folder_of_a_run_that_began_with_random_weights_is_refused(pretrained: Path, data: Path) -> None:
+    said = _refused(values_of(CheckpointStore(pretrained).path(3), data, pretrained))
+    assert f"init_from: {pretrained} holds a run that began with random weights" in said
+
+
 def _refused(values: dict[str, Any]) -> str:
     with pytest.raises(UserError) as caught:
         check(config_of(values))
