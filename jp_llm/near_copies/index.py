@@ -177,7 +177,8 @@ class NearCopyIndex:
         return int(np.isin(grams, distinct_grams(self._compared[first:end]), assume_unique=True).sum())
 
     def _document_of(self, place: int) -> int:
-        return int(np.searchsorted(self._ends[:, 0], place, "right"))
+        # Of its own type: for a Python integer numpy would first turn all ends into a copy of another type.
+        return int(np.searchsorted(self._ends[:, 0], np.uint64(place), "right"))
 
     def _start(self, document: int, column: int) -> int:
         return int(self._ends[document - 1, column]) if document else 0
