@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jp_llm.bot.config import BotConfig
 from jp_llm.bot.length import LINK, invalid_character, weight
+from jp_llm.bot.source import Candidate
 from jp_llm.near_copies.index import NearCopyIndex
 from jp_llm.near_copies.verdict import verdict
 from jp_llm.runtime.errors import UserError
@@ -26,8 +27,9 @@ class Checks:
         self._words = read_words(Path(config.words_file).expanduser()) if config.words_file is not None else []
         self._index = NearCopyIndex.open(Path(config.index)) if config.index is not None else None
 
-    def prepared(self, text: str) -> str:
+    def prepared(self, candidate: Candidate) -> str:
         """The text as it would be posted."""
+        text = candidate.written if self._config.with_prompt else candidate.text
         text = unicodedata.normalize("NFC", text).strip()
         return shortened(text, self._config.most_weight) if self._config.shorten else text
 
