@@ -213,6 +213,7 @@ def test_small_chunks_and_processes_make_the_same_index(
     data = index.folder.parent / "data.jsonl"
     build_index([data], tmp_path / "processes", 2)
     monkeypatch.setattr(build, "CHUNK_UNITS", 1024)
+    monkeypatch.setattr(build, "_ROWS", 5)
     build_index([data], tmp_path / "chunks", 1)
     for name in format.FILES:
         expected = (index.folder / name).read_bytes()
