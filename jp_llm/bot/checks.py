@@ -12,7 +12,7 @@ from jp_llm.near_copies.verdict import verdict
 from jp_llm.runtime.errors import UserError
 
 _MENTION = re.compile(r"[@＠][A-Za-z0-9_]+")
-_SENTENCE_END = re.compile(r"[。．！？!?…][」』）)]*|[」』]|\n")
+_SENTENCE_END = re.compile(r"[。．！？!?…]+[」』）)]*|[」』](?=\s*[「『])|\n")
 
 
 class Checks:
