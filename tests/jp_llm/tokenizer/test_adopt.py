@@ -119,7 +119,7 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
             r"tokens do not have the ids that it gives them \(<\|padding\|>\)",
         ),
         (lambda folder: (folder / CONFIG).write_text("{"), r"tokenizer_config\.json: damaged"),
-        (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: a JSON object expected"),
+        (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: damaged \(no JSON object\)"),
         (
             lambda folder: change(folder, CONFIG, lambda value: value.update(eos_token="<end>")),
             r"eos_token is '<end>', which tokenizer\.json does not hold",
