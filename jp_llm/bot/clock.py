@@ -24,8 +24,8 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine; SIGTERM and SIGINT ask the bot to end."""
 
-    # A suspended machine must not sleep on for as long as it was suspended, and a signal must not wait. No lock or event
-    # is waited for: a handler that sets one may interrupt the very code that holds it, and then nothing ever ends.
+    # A suspended machine must not sleep on for as long as it was suspended, and a signal must not wait. No event is
+    # waited for: the handler that sets it may interrupt the very code that holds its lock, and then nothing ever ends.
     _STEP_SECONDS = 0.5
 
     def __init__(self) -> None:
