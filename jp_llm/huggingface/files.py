@@ -101,7 +101,10 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _parsed(path: Path) -> Any:
-    return read_json_object(path, "copy the folder again")
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path}: is no JSON ({error}); copy it again") from None
 
 
 @contextmanager

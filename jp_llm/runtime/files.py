@@ -84,9 +84,9 @@ def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
     try:
         value = read_json(path)
     except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); {remedy}") from error
+        raise UserError(f"{path}: is no JSON ({error}); {remedy}") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path}: damaged (no JSON object); {remedy}")
+        raise UserError(f"{path}: must be a JSON object; {remedy}")
     return value
 
 

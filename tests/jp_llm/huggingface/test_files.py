@@ -63,9 +63,9 @@ def moved(folder: Path) -> None:
         (moved, "not where it says"),
         (lambda folder: change_index(folder, lambda _: {}), "has no weight_map"),
         (lambda folder: change_index(folder, lambda _: {"a": "../secret.safetensors"}), "is no plain file name"),
-        (lambda folder: (folder / INDEX_FILE).write_text("{"), "damaged"),
-        (lambda folder: (folder / "config.json").write_text("{"), r"config.json: damaged"),
-        (lambda folder: (folder / "config.json").write_text("[]"), r"config.json: damaged \(no JSON object\)"),
+        (lambda folder: (folder / INDEX_FILE).write_text("{"), "is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), r"config.json: is no JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), r"config.json: must be a JSON object"),
     ],
 )
 def test_a_damaged_folder_is_refused(
