@@ -49,7 +49,8 @@ def build_index(files: Sequence[Path], folder: Path, num_workers: int) -> layout
         if units == documents:
             raise UserError("data: there is no text in it; name the documents that the model is trained on")
         if units > layout.MAX_UNITS:
-            raise UserError(f"data: {units:,} characters are more than an index holds; divide the data")
+            problem = f"data: {units:,} characters are more than an index holds ({layout.MAX_UNITS:,})"
+            raise UserError(f"{problem}; divide the data, and name all indexes where they are used: index=[one,two]")
         runs = [(str(folder), start, str(scratch / f"{start:015d}.seeds")) for start in range(0, units, CHUNK_UNITS)]
         counts = _all(pool, sort_chunk, runs)
         _merge(pool, [Path(run) for _, _, run in runs], sum(counts), folder)

@@ -17,7 +17,7 @@ def checks(tmp_path: Path) -> Checks:
     index(IndexNearCopiesConfig(data=(str(tmp_path / "novel.txt"),), output_dir=str(tmp_path / "index"), num_workers=1))
     (tmp_path / "words.txt").write_text("\ufeff# 使わない言葉\n\nバカ  # と阿呆\nABC\n")
     words, folder = str(tmp_path / "words.txt"), str(tmp_path / "index")
-    return Checks(BotConfig(state_dir="bot", texts="t.jsonl", words_file=words, index=folder))
+    return Checks(BotConfig(state_dir="bot", texts="t.jsonl", words_file=words, index=(folder,)))
 
 
 @pytest.mark.parametrize(
