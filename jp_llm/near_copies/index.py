@@ -56,7 +56,7 @@ class Match:
 
 
 class NearCopyIndex:
-    """An index folder, mapped into memory: a look-up reads some hundred places of it."""
+    """An index folder, mapped into memory: a look-up reads at most 64 places of it for every seed of the text."""
 
     def __init__(self, folder: Path, manifest: layout.IndexManifest) -> None:
         self.folder = folder

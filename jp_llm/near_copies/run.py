@@ -34,11 +34,13 @@ def index(config: IndexNearCopiesConfig) -> None:
     building = folder.with_name(f".{folder.name}.building")
     with locked(building):
         # Of a build that was killed nothing is kept: it takes minutes, and its data may have changed.
-        new = building / "index"
+        new, old = building / "index", building / "old"
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)  # killed just before the new one took its name
         shutil.rmtree(new, ignore_errors=True)
         try:
             manifest = build_index(files, new, config.processes)
-            _publish(new, folder, building / "old")
+            _publish(new, folder, old)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     size = sum(file["bytes"] for file in manifest.files.values())

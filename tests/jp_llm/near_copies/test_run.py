@@ -122,6 +122,18 @@ def test_an_index_is_replaced_only_when_asked_and_only_by_a_whole_one(
     assert sorted(path.name for path in folder.iterdir()) == ["index", "novel.txt"]
 
 
+def test_a_kill_between_the_old_and_the_new_index_loses_neither(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = (folder / "index" / MANIFEST).read_text()
+    (folder / ".index.building").mkdir()
+    (folder / "index").rename(folder / ".index.building" / "old")
+    values = {"data": (str(folder / "novel.txt"),), "output_dir": str(folder / "index"), "num_workers": 1}
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(run, "build_index", lambda *_: 1 / 0)
+        index(IndexNearCopiesConfig(**values, overwrite=True))
+    assert (folder / "index" / MANIFEST).read_text() == old
+    assert not (folder / ".index.building").exists()
+
+
 def rename_except(folder: Path) -> Callable[[Path, Path], None]:
     """A rename that fails where something new shall become `folder`, but not where the old one shall come back."""
     rename = os.rename
