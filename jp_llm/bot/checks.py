@@ -6,28 +6,29 @@ from pathlib import Path
 
 from jp_llm.bot.config import BotConfig
 from jp_llm.bot.length import LINK, invalid_character, weight
-from jp_llm.near_copies.index import NearCopyIndex
-from jp_llm.near_copies.verdict import verdict
+from jp_llm.bot.source import Candidate
+from jp_llm.near_copies.verdict import NearCopyGuard
 from jp_llm.runtime.errors import UserError
 
 _MENTION = re.compile(r"[@＠][A-Za-z0-9_]+")
-_SENTENCE_END = re.compile(r"[。．！？!?…][」』）)]*|[」』]|\n")
+_SENTENCE_END = re.compile(r"[。．！？!?…]+[」』）)]*|[」』](?=\s*[「『])|\n")
 
 
 class Checks:
     """The reasons not to post a text, in words.
 
     Raises:
-        UserError: the word list or the index cannot be read.
+        UserError: the word list or an index cannot be read.
     """
 
     def __init__(self, config: BotConfig) -> None:
         self._config = config
         self._words = read_words(Path(config.words_file).expanduser()) if config.words_file is not None else []
-        self._index = NearCopyIndex.open(Path(config.index)) if config.index is not None else None
+        self._guard = NearCopyGuard(config.index, config.limits)
 
-    def prepared(self, text: str) -> str:
+    def prepared(self, candidate: Candidate) -> str:
         """The text as it would be posted."""
+        text = candidate.written if self._config.with_prompt else candidate.text
         text = unicodedata.normalize("NFC", text).strip()
         return shortened(text, self._config.most_weight) if self._config.shorten else text
 
@@ -47,7 +48,8 @@ class Checks:
         plain = _plain(text)
         if (word := next((word for word in self._words if word in plain), None)) is not None:
             return f"a word of the list: {word}"
-        return verdict(self._index.look_up(text), config.limits) if self._index is not None else None
+        rejection = self._guard.rejection(text)
+        return None if rejection is None else rejection[0]
 
 
 def shortened(text: str, most_weight: int) -> str:

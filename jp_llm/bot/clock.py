@@ -1,7 +1,7 @@
 """Time, and waiting that a signal ends."""
 
 import signal
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,19 +24,20 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine; SIGTERM and SIGINT ask the bot to end."""
 
-    _STEP_SECONDS = 30.0  # a suspended machine must not sleep on for as long as it was suspended
+    # A suspended machine must not sleep on for as long as it was suspended, and a signal must not wait. No event is
+    # waited for: the handler that sets it may interrupt the very code that holds its lock, and then nothing ever ends.
+    _STEP_SECONDS = 0.5
 
     def __init__(self) -> None:
-        self._end = threading.Event()
+        self._is_over = False
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def wait_until(self, moment: datetime) -> bool:
-        while (left := (moment - self.now()).total_seconds()) > 0:
-            if self._end.wait(min(left, self._STEP_SECONDS)):
-                return False
-        return not self._end.is_set()
+        while not self._is_over and (left := (moment - self.now()).total_seconds()) > 0:
+            time.sleep(min(left, self._STEP_SECONDS))
+        return not self._is_over
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -49,4 +50,4 @@ class SystemClock:
                 signal.signal(number, handler)
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._end.set()
+        self._is_over = True

@@ -77,8 +77,8 @@ class BotConfig(Section):
     most_posts: PositiveInt | None = None
     """End after this many posts; null goes on until the pool is used up (without post=true: 10)."""
     schedule: ScheduleConfig = ScheduleConfig()
-    index: str | None = None
-    """Index of the training text (launch/index_near_copies.py): near copies are not posted. null does not check."""
+    index: OneOrSeveral = ()
+    """Indexes of the training text (launch/index_near_copies.py): near copies are not posted."""
     limits: NearCopyLimits = NearCopyLimits()
     words_file: str | None = None
     """Texts that hold one of these words are not posted: UTF-8, one per line; # begins a comment."""

@@ -30,6 +30,7 @@ class Open:
 
     text: str
     time: datetime
+    keys: frozenset[str]
 
 
 class Journal:
@@ -53,13 +54,19 @@ class Journal:
         """Texts of intents that a crash left without an answer."""
         return list(self._open.values())
 
-    def is_spent(self, text: str) -> bool:
-        """Whether a text must not be posted (again)."""
-        return key_of(text) in self._spent
+    def is_spent(self, text: str, written: str) -> bool:
+        """Whether a text must not be posted (again), or another part of `written` was."""
+        return key_of(text) in self._spent or key_of(written) in self._spent
 
-    def intend(self, text: str, now: datetime) -> None:
-        """Before X hears of it."""
-        self._write({"event": "intent", "key": key_of(text), "time": now.isoformat(), "text": text})
+    def intend(self, text: str, written: str, now: datetime) -> None:
+        """Before X hears of it.
+
+        Args:
+            text: what is posted.
+            written: what it was made of, by leaving out its prompt or its end.
+        """
+        keys = {"key": key_of(text), "written": key_of(written)}
+        self._write({"event": "intent", **keys, "time": now.isoformat(), "text": text})
 
     def answer(self, text: str, answer: Answer, now: datetime, **details: Any) -> None:
         """What became of the intent."""
@@ -82,11 +89,12 @@ class Journal:
         key, time = entry["key"], datetime.fromisoformat(entry["time"]).astimezone(UTC)
         match entry["event"]:
             case "intent":
-                self._spent.add(key)
-                self._open[key] = Open(entry["text"], time)
+                keys = frozenset({key, entry.get("written", key)})
+                self._spent |= keys
+                self._open[key] = Open(entry["text"], time, keys)
             case "not_sent":
-                self._spent.discard(key)
-                self._open.pop(key, None)
+                if (intent := self._open.pop(key, None)) is not None:
+                    self._spent -= intent.keys
             case "posted" | "unknown":
                 self._open.pop(key, None)
                 self.last_post = time
@@ -95,7 +103,7 @@ class Journal:
 
 
 def key_of(text: str) -> str:
-    """By which a text is known: SHA-256 of what is posted."""
+    """By which a text is known: its SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -107,7 +115,8 @@ def _entries(path: Path, field: str, remedy: str) -> Iterator[dict[str, Any]]:
         try:
             entry = json.loads(line)
             datetime.fromisoformat(entry["time"])
-            if not all(isinstance(entry[name], str) for name in ("key", field)):
+            texts = ("key", field, *(["text"] if entry[field] == "intent" else []))
+            if not all(isinstance(entry[name], str) for name in texts):
                 raise TypeError(field)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: line {number} is damaged; {remedy}") from error

@@ -21,7 +21,7 @@ CREDENTIALS = {
 
 TIMEOUT_SECONDS = 60.0
 
-_ABOUT_THE_ACCOUNT = ("permission", "permitted", "suspended", "locked", "client-not-enrolled")
+_ABOUT_THE_ACCOUNT = ("permission", "permitted", "suspended", "locked", "client-not-enrolled", "daily status update")
 """In what X says with 403 where it is not about the text."""
 _LIMITS = ("x-rate-limit", "x-user-limit-24hour", "x-app-limit-24hour")
 
@@ -95,7 +95,9 @@ class XPoster:
             return Outcome("not_sent", problem=words, retry_at=_end_of_limit(error.response.headers))
         if status >= 500:
             return Outcome("unknown", problem=words)
-        if status in (400, 403) and not any(mark in words.lower() for mark in _ABOUT_THE_ACCOUNT):
+        # Without words of X it is something on the way that refuses, whatever the text is.
+        is_of_x = bool(error.api_errors or error.api_messages)
+        if status in (400, 403) and is_of_x and not any(mark in words.lower() for mark in _ABOUT_THE_ACCOUNT):
             return Outcome("refused", problem=words)
         return Outcome("not_sent", problem=words, is_final=True)
 

@@ -14,7 +14,7 @@ from jp_llm.bot.journal import JOURNAL, Journal
 from jp_llm.bot.length import weight
 from jp_llm.bot.poster import Outcome, Poster, XPoster
 from jp_llm.bot.schedule import end_of_quiet, next_post, shown
-from jp_llm.bot.source import candidates
+from jp_llm.bot.source import Candidate, candidates
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.lock import locked
 
@@ -55,7 +55,7 @@ class Bot:
         self._generator = generator
         self._checks = Checks(config)
         self._journal = Journal(Path(config.state_dir).expanduser())
-        self._texts: Iterator[str] = candidates(config)
+        self._texts: Iterator[Candidate] = candidates(config)
         self._failures = self._refused = 0
         self._shown: set[str] = set()
         self._rejected: set[tuple[str, str]] = set()
@@ -76,7 +76,7 @@ class Bot:
             if self._config.once and (end := end_of_quiet(self._clock.now(), self._config.schedule)) is not None:
                 print(f"quiet hours until {self._time(end)}; nothing was posted")
                 return
-            if (text := self._next_text()) is None:
+            if (found := self._next_text()) is None:
                 print(self._why_no_text())
                 return
             due = next_post(
@@ -88,7 +88,7 @@ class Bot:
             )
             if due > self._clock.now():
                 print(f"next post at {self._time(due)}", flush=True)
-            outcome = self._post(text, due)
+            outcome = self._post(*found, due)
             if outcome is None:
                 print("asked to end")
                 return
@@ -109,24 +109,25 @@ class Bot:
             if self._poster is not None:
                 self._journal.answer(item.text, "unknown", item.time, problem="the bot ended while it posted")
 
-    def _next_text(self) -> str | None:
-        """The next text that passes the checks; None at the end of the pool, which may have grown meanwhile."""
-        text = self._following()
-        if text is None and self._config.texts:
+    def _next_text(self) -> tuple[str, str] | None:
+        """The next text that passes the checks, as it is posted and as it was written; None at the end of the pool,
+        which may have grown meanwhile."""
+        found = self._following()
+        if found is None and self._config.texts:
             self._texts = candidates(self._config)
-            text = self._following()
-        return text
+            found = self._following()
+        return found
 
-    def _following(self) -> str | None:
+    def _following(self) -> tuple[str, str] | None:
         reasons: Counter[str] = Counter()
         for candidate in self._texts:
             if self._is_asked_to_end():
                 return None
             text = self._checks.prepared(candidate)
-            if text in self._shown or self._journal.is_spent(text):
+            if text in self._shown or self._journal.is_spent(text, candidate.written):
                 reasons["posted or shown before"] += 1
             elif (reason := self._checks.reason(text)) is None:
-                return text
+                return text, candidate.written
             else:
                 self._reject(text, reason)
                 reasons[reason.partition(":")[0]] += 1
@@ -147,14 +148,14 @@ class Bot:
         if is_new and (self._poster is None or self._journal.reject(text, reason, self._clock.now())):
             print(f"rejected, {reason}: {text!r}", flush=True)
 
-    def _post(self, text: str, due: datetime) -> Outcome | None:
+    def _post(self, text: str, written: str, due: datetime) -> Outcome | None:
         """Post one text, which is tried again only while X cannot have seen it; None if the bot is asked to end."""
         assert self._poster is not None
         while self._clock.wait_until(due):
             if (end := end_of_quiet(self._clock.now(), self._config.schedule)) is not None:
                 due = end  # a retry, or the machine was suspended
                 continue
-            self._journal.intend(text, self._clock.now())
+            self._journal.intend(text, written, self._clock.now())
             outcome = self._poster.post(text)
             details = {"number": outcome.number} if outcome.number else {"problem": outcome.problem}
             self._journal.answer(text, outcome.answer, self._clock.now(), **details)
@@ -204,9 +205,10 @@ class Bot:
         most = 1 if self._config.once else self._config.most_posts or _SHOWN
         last, now = self._journal.last_post, self._clock.now()
         for _ in range(most):
-            if (text := self._next_text()) is None:
+            if (found := self._next_text()) is None:
                 print(self._why_no_text())
                 break
+            text, _ = found
             self._shown.add(text)
             last = now = next_post(last, now, self._config.schedule, self._generator, at_once=self._config.once)
             print(f"{self._time(now)} would post (weight {weight(text)}): {text!r}", flush=True)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,20 @@ _BATCH = 8
 """Texts that are generated at the same time: some are rejected."""
 
 
-def candidates(config: BotConfig) -> Iterator[str]:
+@dataclass(frozen=True)
+class Candidate:
+    """A text of a pool or a model."""
+
+    prompt: str
+    text: str
+
+    @property
+    def written(self) -> str:
+        """The whole text, by which it is known however it is posted."""
+        return self.prompt + self.text
+
+
+def candidates(config: BotConfig) -> Iterator[Candidate]:
     """Texts to be checked, one after the other; those of a model never end.
 
     Raises:
@@ -21,11 +35,11 @@ def candidates(config: BotConfig) -> Iterator[str]:
     return _generated(config) if config.model else _of_pool(config)
 
 
-def _of_pool(config: BotConfig) -> Iterator[str]:
+def _of_pool(config: BotConfig) -> Iterator[Candidate]:
     for record in read_lines(Path(config.texts).expanduser(), _parse):
         if record is not None:
             prompt = record.get("prompt")
-            yield (prompt if config.with_prompt and isinstance(prompt, str) else "") + record["text"]
+            yield Candidate(prompt if isinstance(prompt, str) else "", record["text"])
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -37,7 +51,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         return None  # the last line, while somebody adds to the pool
 
 
-def _generated(config: BotConfig) -> Iterator[str]:
+def _generated(config: BotConfig) -> Iterator[Candidate]:
     # torch is loaded only where a text is generated.
     from jp_llm.export.inference import open_model
     from jp_llm.generate.text import complete
@@ -49,4 +63,4 @@ def _generated(config: BotConfig) -> Iterator[str]:
         # Another seed every time: the configured one would write the texts of the last start again.
         sampling = config.sampling.model_copy(update={"seed": generator.getrandbits(31), "num_return_sequences": 1})
         for completion in complete(loaded, prompts, sampling, _BATCH):
-            yield (completion.prompt if config.with_prompt else "") + completion.text
+            yield Candidate(completion.prompt, completion.text)

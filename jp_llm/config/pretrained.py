@@ -4,7 +4,6 @@ It is read from what lies beside the weights: `config.json` of a Hugging Face fo
 checkpoints.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ from pydantic import ValidationError
 from jp_llm.arch.huggingface import CONFIG_FILE, UnsupportedModel, model_fields
 from jp_llm.config.model import ModelConfig
 from jp_llm.runtime.errors import ExitCode, UserError, config_error
+from jp_llm.runtime.files import read_json_object
 from jp_llm.runtime.run_folder import RunFolder
 
 MANIFEST_FILE = "manifest.json"
 """What every checkpoint of ours holds."""
 
+_COPY = "copy the folder again"
 _FREE = {"size", "document_mask", "initializer_range"}
 """Keys that say nothing about the weights."""
 _MEANING = {
@@ -68,7 +69,7 @@ def pretrained_fields(path: Path) -> dict[str, Any]:
     """
     fields: Any
     if (path / CONFIG_FILE).is_file():
-        values = _read(path / CONFIG_FILE)
+        values = read_json_object(path / CONFIG_FILE, _COPY)
         try:
             fields = model_fields(values)
         except UnsupportedModel as error:
@@ -77,7 +78,7 @@ def pretrained_fields(path: Path) -> dict[str, Any]:
         folder = path if (path / MANIFEST_FILE).is_file() else newest_checkpoint(path)
         if folder is None:
             raise config_error([_nothing(path)])
-        values = _read(folder / MANIFEST_FILE)
+        values = read_json_object(folder / MANIFEST_FILE, _COPY)
         config = values.get("config")
         fields = config.get("model") if isinstance(config, dict) else None
         if not isinstance(fields, dict):
@@ -100,7 +101,7 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
 
 def _is_readable(path: Path) -> bool:
     try:
-        _read(path)
+        read_json_object(path, _COPY)
     except (UserError, FileNotFoundError):
         return False
     return True
@@ -137,13 +138,3 @@ def _nothing(path: Path) -> str:
     if RunFolder(path).checkpoints:
         return f"init_from: {path}: the manifest of none of its checkpoints can be read; copy the folder again"
     return f"init_from: {path}: is not {kinds}"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); copy the folder again") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: damaged (no JSON object); copy the folder again")
-    return values

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from jp_llm.arch.huggingface import CONFIG_FILE as CONFIG_FILE
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import read_json
+from jp_llm.runtime.files import read_json, read_json_object
 
 WEIGHT_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -47,10 +47,7 @@ def config_of(folder: Path) -> dict[str, Any]:
         )
     if not path.is_file():
         raise UserError(f"{path}: missing, so this is no Hugging Face model folder")
-    config = _parsed(path)
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: must be a JSON object; copy the folder again")
-    return config
+    return read_json_object(path, "copy the folder again")
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, read_json, write_json
+from jp_llm.runtime.files import atomic_writer, read_json_object, write_json
 from jp_llm.tokenizer.adopt import SENTENCEPIECE_FILES, TOKENIZER_FILES
 from jp_llm.tokenizer.adopted_tokenizer import TOKENIZER_FILE
 from jp_llm.tokenizer.manifest import PROBES
@@ -136,13 +136,7 @@ def _config(folder: Path, processor: Any, special: Mapping[str, str]) -> dict[st
 
 
 def _values(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = read_json(path)
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); copy it again") from None
-    return found if isinstance(found, dict) else {}
+    return read_json_object(path, "copy it again") if path.is_file() else {}
 
 
 def _is_piece(text: str, processor: Any) -> bool:

@@ -27,6 +27,8 @@ from jp_llm.texts.records import read_objects
 CHUNK_UNITS = 16 << 20
 """Compared units whose seeds are sorted at once; a multiple of STRIDE."""
 
+_ROWS = 1 << 16
+"""Documents whose ends are moved along at once: of short ones a corpus has hundreds of millions."""
 _SCRATCH = "parts"
 Result = TypeVar("Result")
 
@@ -47,7 +49,8 @@ def build_index(files: Sequence[Path], folder: Path, num_workers: int) -> layout
         if units == documents:
             raise UserError("data: there is no text in it; name the documents that the model is trained on")
         if units > layout.MAX_UNITS:
-            raise UserError(f"data: {units:,} characters are more than an index holds; divide the data")
+            problem = f"data: {units:,} characters are more than an index holds ({layout.MAX_UNITS:,})"
+            raise UserError(f"{problem}; divide the data, and name all indexes where they are used: index=[one,two]")
         runs = [(str(folder), start, str(scratch / f"{start:015d}.seeds")) for start in range(0, units, CHUNK_UNITS)]
         counts = _all(pool, sort_chunk, runs)
         _merge(pool, [Path(run) for _, _, run in runs], sum(counts), folder)
@@ -126,23 +129,25 @@ def _write_document(out: Mapping[str, IO[bytes]], name: str, text: str) -> list[
 
 def _join(parts: Sequence[Path], folder: Path) -> int:
     """Append the parts' files to each other, with the ends of the documents moved along; returns the documents."""
-    documents = 0
+    row = 8 * len(layout.COLUMNS)
     with ExitStack() as stack:
         out = {name: stack.enter_context((folder / name).open("wb")) for name in layout.TEXT_FILES}
         base = np.zeros(len(layout.COLUMNS), dtype="<u8")
         for part in parts:
             for name in layout.TEXT_FILES:
                 piece = Path(f"{part}.{name}")
-                if name == layout.DOCUMENTS:
-                    ends = np.fromfile(piece, dtype="<u8").reshape(-1, len(layout.COLUMNS)) + base
-                    out[name].write(ends.astype("<u8").tobytes())
-                    documents += len(ends)
-                    base = ends[-1] if len(ends) else base
-                else:
-                    with piece.open("rb") as file:
+                with piece.open("rb") as file:
+                    if name == layout.DOCUMENTS:
+                        ends = base
+                        while content := file.read(_ROWS * row):
+                            rows = np.frombuffer(content, dtype="<u8").reshape(-1, len(layout.COLUMNS)) + base
+                            out[name].write(rows.astype("<u8").tobytes())
+                            ends = rows[-1]
+                        base = ends
+                    else:
                         shutil.copyfileobj(file, out[name], 1 << 20)
                 piece.unlink()
-    return documents
+        return out[layout.DOCUMENTS].tell() // row
 
 
 def sort_chunk(folder: str, start: int, run: str) -> int:
@@ -166,13 +171,11 @@ def _merge(pool: Executor, runs: Sequence[Path], total: int, folder: Path) -> No
         with (folder / name).open("wb") as file:
             file.truncate(4 * total)
     edges = np.concatenate([np.zeros((len(runs), 1), dtype=np.int64), inside.cumsum(axis=1)], axis=1)
+    names = list(map(str, runs))
     _all(
         pool,
         merge_range,
-        [
-            (str(folder), [str(run) for run in runs], edges[:, number : number + 2].tolist(), int(firsts[number]))
-            for number in range(ranges)
-        ],
+        [(str(folder), names, edges[:, number : number + 2], int(firsts[number])) for number in range(ranges)],
     )
 
 
@@ -185,8 +188,12 @@ def _cuts(keys: NDArray[np.uint64], bounds: Sequence[int]) -> NDArray[np.int64]:
     return np.diff(np.searchsorted(keys, np.array(bounds, dtype="<u8")), append=len(keys))
 
 
-def merge_range(folder: str, runs: Sequence[str], edges: Sequence[tuple[int, int]], first: int) -> None:
-    """Sort what one range of hashes has in all runs and write it behind the `first` seeds before it."""
+def merge_range(folder: str, runs: Sequence[str], edges: NDArray[np.int64], first: int) -> None:
+    """Sort what one range of hashes has in all runs and write it behind the `first` seeds before it.
+
+    Args:
+        edges: (runs, 2) where the range begins and ends in every run.
+    """
     keys = np.concatenate([_run(Path(run))[start:end] for run, (start, end) in zip(runs, edges, strict=True)])
     keys.sort()
     for name, values in ((layout.SEEDS, keys >> np.uint64(32)), (layout.PLACES, keys & np.uint64(0xFFFFFFFF))):

@@ -39,8 +39,8 @@ class IndexNearCopiesConfig(Section):
 class FindNearCopiesConfig(Section):
     """Generated texts in, those to keep and those that are near copies out."""
 
-    index: str = ""
-    """Folder that launch/index_near_copies.py wrote."""
+    index: OneOrSeveral = ()
+    """Folders that launch/index_near_copies.py wrote; a text is rejected that one of them rejects."""
     texts: str = ""
     """.jsonl file (also .gz, .zst) with a "text" per line, as launch/generate.py writes it."""
     accepted: str = ""

@@ -56,7 +56,7 @@ class Match:
 
 
 class NearCopyIndex:
-    """An index folder, mapped into memory: a look-up reads some hundred places of it."""
+    """An index folder, mapped into memory: a look-up reads at most 64 places of it for every seed of the text."""
 
     def __init__(self, folder: Path, manifest: layout.IndexManifest) -> None:
         self.folder = folder
@@ -177,7 +177,8 @@ class NearCopyIndex:
         return int(np.isin(grams, distinct_grams(self._compared[first:end]), assume_unique=True).sum())
 
     def _document_of(self, place: int) -> int:
-        return int(np.searchsorted(self._ends[:, 0], place, "right"))
+        # Of its own type: for a Python integer numpy would first turn all ends into a copy of another type.
+        return int(np.searchsorted(self._ends[:, 0], np.uint64(place), "right"))
 
     def _start(self, document: int, column: int) -> int:
         return int(self._ends[document - 1, column]) if document else 0

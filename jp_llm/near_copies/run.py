@@ -12,8 +12,8 @@ from typing import Any
 from jp_llm.near_copies.build import build_index
 from jp_llm.near_copies.config import FindNearCopiesConfig, IndexNearCopiesConfig
 from jp_llm.near_copies.format import MANIFEST
-from jp_llm.near_copies.index import Match, NearCopyIndex
-from jp_llm.near_copies.verdict import verdict
+from jp_llm.near_copies.index import Match
+from jp_llm.near_copies.verdict import NearCopyGuard
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, fsync_directory
 from jp_llm.runtime.lock import locked
@@ -34,11 +34,13 @@ def index(config: IndexNearCopiesConfig) -> None:
     building = folder.with_name(f".{folder.name}.building")
     with locked(building):
         # Of a build that was killed nothing is kept: it takes minutes, and its data may have changed.
-        new = building / "index"
+        new, old = building / "index", building / "old"
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)  # killed just before the new one took its name
         shutil.rmtree(new, ignore_errors=True)
         try:
             manifest = build_index(files, new, config.processes)
-            _publish(new, folder, building / "old")
+            _publish(new, folder, old)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     size = sum(file["bytes"] for file in manifest.files.values())
@@ -52,23 +54,23 @@ def find(config: FindNearCopiesConfig) -> None:
     """Divide the texts into accepted and rejected ones; both files appear when all texts have been judged.
 
     Raises:
-        UserError: the index or a line of the texts cannot be read, there are no texts, or a file is there that may not
+        UserError: an index or a line of the texts cannot be read, there are no texts, or a file is there that may not
             be replaced. Nothing is written then.
     """
     outputs = [Path(name).expanduser() for name in (config.accepted, config.rejected)]
     if not config.overwrite and (there := [path for path in outputs if path.exists()]):
         raise UserError(*(f"{path}: exists; overwrite=true replaces it; or choose another name" for path in there))
-    near_copies = NearCopyIndex.open(Path(config.index))
+    guard = NearCopyGuard(config.index, config.limits)
     texts = Path(config.texts).expanduser()
     counts: Counter[str] = Counter()
     with atomic_writer(outputs[0]) as accepted, atomic_writer(outputs[1]) as rejected:
         for line, record in read_lines(texts, lambda line: (line, parse_object(line))):
-            match = near_copies.look_up(record["text"])
-            reason = verdict(match, config.limits)
-            counts["accepted" if reason is None else "rejected"] += 1
-            if reason is None:
+            rejection = guard.rejection(record["text"])
+            counts["accepted" if rejection is None else "rejected"] += 1
+            if rejection is None:
                 accepted.write(line.removesuffix(b"\n") + b"\n")
             else:
+                reason, match = rejection
                 rejected.write(_line({**record, "near_copy": {"reason": reason, **as_record(match)}}))
         if not counts:
             raise UserError(f"{texts}: holds no texts; nothing was written")

@@ -1,10 +1,13 @@
 """From what a text has in common with the training text to a decision."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from pydantic import Field, PositiveInt
 
 from jp_llm.config.section import Section
 from jp_llm.near_copies.grams import SEED, STRIDE
-from jp_llm.near_copies.index import Match
+from jp_llm.near_copies.index import Match, NearCopyIndex
 
 
 class NearCopyLimits(Section):
@@ -32,3 +35,23 @@ def verdict(match: Match, limits: NearCopyLimits) -> str | None:
             f"{match.source} (rejected from {limits.containment:.0%}): {match.passage}"
         )
     return None
+
+
+class NearCopyGuard:
+    """One or several indexes, asked as one.
+
+    Raises:
+        UserError: a folder holds no index, or a damaged one.
+    """
+
+    def __init__(self, folders: Sequence[str], limits: NearCopyLimits) -> None:
+        self._indexes = [NearCopyIndex.open(Path(folder)) for folder in folders]
+        self._limits = limits
+
+    def rejection(self, text: str) -> tuple[str, Match] | None:
+        """The reason to reject a text, and its match in the first index that gives one; None if it is accepted."""
+        for index in self._indexes:
+            match = index.look_up(text)
+            if (reason := verdict(match, self._limits)) is not None:
+                return reason, match
+        return None

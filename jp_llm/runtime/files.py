@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from jp_llm.runtime.errors import UserError
+
 _CHUNK_BYTES = 1 << 20
 
 
@@ -67,6 +69,25 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Parse a UTF-8 JSON file."""
     return json.loads(path.read_bytes())
+
+
+def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
+    """The object of a UTF-8 JSON file that somebody else may have damaged.
+
+    Args:
+        remedy: what to do then, e.g. "copy it again".
+
+    Raises:
+        UserError: it holds no JSON, or no object.
+        OSError: it cannot be read.
+    """
+    try:
+        value = read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path}: is no JSON ({error}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: must be a JSON object; {remedy}")
+    return value
 
 
 def append_json_line(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, read_json, sha256_of
+from jp_llm.runtime.files import atomic_writer, read_json_object, sha256_of
 from jp_llm.tokenizer.adopted_tokenizer import (
     TOKENIZER_FILE,
     AdoptedTokenizer,
@@ -99,7 +99,8 @@ def describe(hf_folder: Path) -> TokenizerManifest:
             f"{hf_folder / TOKENIZER_FILE}: tokens do not have the ids that it gives them ({', '.join(wrong[:5])}); "
             "copy it again"
         )
-    about = {name: _object(hf_folder / name) for name in _SOURCES if (hf_folder / name).is_file()}
+    sources = [name for name in _SOURCES if (hf_folder / name).is_file()]
+    about = {name: read_json_object(hf_folder / name, "copy it again") for name in sources}
     _check_added_tokens(hf_folder, about, tokens)
     found = {name: _special_id(name, hf_folder, about, tokens) for name in ("unk", "bos", "eos", "pad")}
     if found["unk"] is None:
@@ -164,16 +165,6 @@ def _files_of(hf_folder: Path) -> list[str]:
             "save it again (save_pretrained)"
         )
     raise UserError(f"{hf_folder}: holds no tokenizer; {_WHAT_TO_NAME}")
-
-
-def _object(path: Path) -> Mapping[str, Any]:
-    try:
-        value = read_json(path)
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); copy it again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a JSON object expected; copy it again")
-    return value
 
 
 def _check_added_tokens(hf_folder: Path, about: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> None:

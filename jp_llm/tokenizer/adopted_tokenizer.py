@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import fingerprint_of
+from jp_llm.runtime.files import fingerprint_of, read_json_object
 from jp_llm.tokenizer.manifest import REMEDY, TokenizerManifest
 from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
 
@@ -88,15 +88,13 @@ def read_definition(folder: Path) -> dict[str, Any]:
     """
     path = folder / TOKENIZER_FILE
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json_object(path, "copy it again")
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: missing; {REMEDY}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); copy it again") from error
-    model = value.get("model") if isinstance(value, dict) else None
+    model = value.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
         raise UserError(f"{path}: not the file of a tokenizer (no model with a vocabulary); copy it again")
-    return dict(value)
+    return value
 
 
 def backend_of(definition: Mapping[str, Any], folder: Path) -> Any:

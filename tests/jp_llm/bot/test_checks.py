@@ -17,7 +17,7 @@ def checks(tmp_path: Path) -> Checks:
     index(IndexNearCopiesConfig(data=(str(tmp_path / "novel.txt"),), output_dir=str(tmp_path / "index"), num_workers=1))
     (tmp_path / "words.txt").write_text("\ufeff# 使わない言葉\n\nバカ  # と阿呆\nABC\n")
     words, folder = str(tmp_path / "words.txt"), str(tmp_path / "index")
-    return Checks(BotConfig(state_dir="bot", texts="t.jsonl", words_file=words, index=folder))
+    return Checks(BotConfig(state_dir="bot", texts="t.jsonl", words_file=words, index=(folder,)))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,9 @@ def test_links_and_accounts_can_be_allowed() -> None:
         ("一つ。二つ！三つ目は長い", 12, "一つ。二つ！"),
         ("「一つ。」と言う。三つ目は長い", 18, "「一つ。」と言う。"),
         ("「本当？」二人目", 12, "「本当？」"),
+        ("「行こう」「嫌だ」と言う", 12, "「行こう」"),
+        ("来た。彼は「東京」と書いた紙を持つ", 18, "来た。"),
+        ("まさか！？そんな", 10, "まさか！？"),
         ("一行目\n二行目の長い文", 10, "一行目"),
         ("終わりのない長い文", 10, "終わりのない長い文"),
     ],

@@ -1,5 +1,6 @@
 """The bot with a clock and an X of its own; what is on X is counted there."""
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from jp_llm.bot.config import BotConfig, ScheduleConfig
 from jp_llm.bot.journal import JOURNAL, REJECTED, Journal
 from jp_llm.bot.poster import CREDENTIALS, Outcome
 from jp_llm.bot.run import Bot, run
+from jp_llm.bot.source import Candidate
 from jp_llm.config.app import run as run_door
 from jp_llm.runtime.errors import ExitCode, UserError
 from jp_llm.runtime.lock import locked
@@ -165,6 +167,20 @@ Bot(config, X(), SystemClock(), random.Random(1)).run()
     assert len(x.calls) == 3
 
 
+@pytest.mark.parametrize("change", [{"with_prompt": False}, {"most_weight": 20}, {"shorten": False}])
+@pytest.mark.parametrize("first", [Outcome("posted", number="1"), Outcome("unknown"), Outcome("not_sent")])
+def test_another_part_of_a_text_is_the_same_text(pool: Path, change: dict[str, Any], first: Outcome) -> None:
+    long = "とても長い文。" * 20
+    pool.write_text(json.dumps({"prompt": "昔々、", "text": f"猫がいた。{long}"}) + "\n")
+    clock = FakeClock()
+    x = FakeX(clock, first)
+    with contextlib.suppress(UserError):
+        started(configured(pool, most_failures=1), clock, x).run()
+    assert len(x.calls) == 1
+    started(configured(pool, **{"most_weight": 300, **change}), clock, x).run()
+    assert len(x.calls) == (2 if first.answer == "not_sent" else 1)
+
+
 def test_an_intent_that_was_half_written_is_posted(pool: Path) -> None:
     """X cannot have heard of it, because the intent is on disk first."""
     clock = FakeClock()
@@ -182,9 +198,11 @@ def test_a_damaged_journal_is_no_empty_one(pool: Path) -> None:
     clock = FakeClock()
     started(configured(pool, most_posts=2), clock, FakeX(clock)).run()
     path = pool.parent / "bot" / JOURNAL
-    path.write_text(path.read_text().replace('"key"', '"kei"', 1))
-    with pytest.raises(UserError, match=r"journal\.jsonl: line 1 is damaged"):
-        started(configured(pool), clock, FakeX(clock))
+    whole = path.read_text()
+    for field in ("key", "event", "time", "text"):
+        path.write_text(whole.replace(f'"{field}"', '"no"', 1))
+        with pytest.raises(UserError, match=r"journal\.jsonl: line 1 is damaged"):
+            started(configured(pool), clock, FakeX(clock))
 
 
 def test_a_damaged_line_of_rejected_texts_may_be_deleted(pool: Path) -> None:
@@ -358,7 +376,7 @@ def test_the_words_of_the_door(pool: Path, capsys: pytest.CaptureFixture[str], m
 def test_live_texts_are_generated_until_one_passes(
     pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    texts = iter(["あ" * 200, "", "よい文。", "次の文。"] + ["あ" * 200] * 600)
+    texts = iter([Candidate("", text) for text in ["あ" * 200, "", "よい文。", "次の文。"] + ["あ" * 200] * 600])
     monkeypatch.setattr(module, "candidates", lambda _config: texts)
     clock = FakeClock()
     x = FakeX(clock)
@@ -369,7 +387,7 @@ def test_live_texts_are_generated_until_one_passes(
 
 @pytest.mark.parametrize("post", [True, False])
 def test_a_model_that_repeats_itself_ends_the_bot(pool: Path, monkeypatch: pytest.MonkeyPatch, post: bool) -> None:
-    monkeypatch.setattr(module, "candidates", lambda _config: iter(["同じ文。"] * 1000))
+    monkeypatch.setattr(module, "candidates", lambda _config: iter([Candidate("", "同じ文。")] * 1000))
     clock = FakeClock()
     bot = started(configured(pool, texts="", model="models/first"), clock, FakeX(clock) if post else None)
     with pytest.raises(UserError, match=r"500 texts in a row were rejected \(500 x posted or shown before\)"):
@@ -394,4 +412,4 @@ def test_the_journal_is_on_disk_before_x_hears_of_a_text(pool: Path, monkeypatch
     started(configured(pool, most_posts=1), clock, x).run()
     assert order[0] == "disk"
     assert order[-2:] == ["x", "disk"]
-    assert Journal(Path(configured(pool).state_dir)).is_spent(TEXTS[0])
+    assert Journal(Path(configured(pool).state_dir)).is_spent(TEXTS[0], TEXTS[0])

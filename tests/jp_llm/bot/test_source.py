@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jp_llm.bot.config import BotConfig
-from jp_llm.bot.source import candidates
+from jp_llm.bot.source import Candidate, candidates
 from jp_llm.generate.config import SamplingConfig
 from jp_llm.generate.text import Completion
 from jp_llm.runtime.errors import UserError
@@ -21,15 +21,16 @@ def test_a_pool_gives_prompt_and_text(tmp_path: Path) -> None:
     ]
     path = tmp_path / "pool.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    assert list(candidates(BotConfig(state_dir="b", texts=str(path)))) == ["昔々、あった。", "次。", "三。"]
-    assert next(candidates(BotConfig(state_dir="b", texts=str(path), with_prompt=False))) == "あった。"
+    found = list(candidates(BotConfig(state_dir="b", texts=str(path))))
+    assert found == [Candidate("昔々、", "あった。"), Candidate("", "次。"), Candidate("", "三。")]
+    assert found[0].written == "昔々、あった。"
 
 
 def test_a_damaged_line_is_named_unless_it_is_being_written(tmp_path: Path) -> None:
     path = tmp_path / "pool.jsonl"
     path.write_text('{"text": "一"}\n{"text": "二')
     config = BotConfig(state_dir="b", texts=str(path))
-    assert list(candidates(config)) == ["一"]
+    assert list(candidates(config)) == [Candidate("", "一")]
     path.write_text('{"text": "一"}\n{"text": "二\n')
     with pytest.raises(UserError, match="line 2"):
         list(candidates(config))
@@ -49,6 +50,7 @@ def test_a_model_is_asked_with_another_seed_every_time(monkeypatch: pytest.Monke
     monkeypatch.setattr("jp_llm.generate.text.complete", complete)
     sampling = SamplingConfig(temperature=0.5, num_return_sequences=3)
     config = BotConfig(state_dir="b", model="models/first", prompts=("昔", "今"), sampling=sampling)
-    texts = list(islice(candidates(config), 200))
-    assert {text[0] for text in texts} == {"昔", "今"}
+    found = list(islice(candidates(config), 200))
+    assert {candidate.prompt for candidate in found} == {"昔", "今"}
+    assert {candidate.text for candidate in found} == {f"{number}。" for number in range(8)}
     assert len(set(seeds)) == len(seeds) == 25

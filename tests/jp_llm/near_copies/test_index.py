@@ -2,9 +2,11 @@
 
 import random
 import shutil
+import tracemalloc
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import example, given, settings
@@ -210,7 +212,8 @@ def test_small_chunks_and_processes_make_the_same_index(
 ) -> None:
     data = index.folder.parent / "data.jsonl"
     build_index([data], tmp_path / "processes", 2)
-    monkeypatch.setattr(build, "CHUNK_UNITS", 64)
+    monkeypatch.setattr(build, "CHUNK_UNITS", 1024)
+    monkeypatch.setattr(build, "_ROWS", 5)
     build_index([data], tmp_path / "chunks", 1)
     for name in format.FILES:
         expected = (index.folder / name).read_bytes()
@@ -218,6 +221,20 @@ def test_small_chunks_and_processes_make_the_same_index(
         assert (tmp_path / "chunks" / name).read_bytes() == expected
     assert not (tmp_path / "chunks" / "parts").exists()
     assert NearCopyIndex.open(tmp_path / "chunks").look_up(corpus[3]).longest_run == len(compared(corpus[3]))
+
+
+def test_a_place_is_found_without_a_copy_of_the_ends(index: NearCopyIndex) -> None:
+    """A corpus has millions of documents, and every look-up asks for some."""
+    many = NearCopyIndex(index.folder, index.manifest)
+    many._ends = np.arange(4 * 100_000, dtype="<u8").reshape(-1, 4)
+    tracemalloc.start()
+    try:
+        found = many._document_of(4 * 70_000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == 70_001
+    assert most < 100_000
 
 
 def test_several_files_are_one_index(corpus: list[str], index: NearCopyIndex, tmp_path: Path) -> None:

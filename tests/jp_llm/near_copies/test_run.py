@@ -31,7 +31,8 @@ def folder(tmp_path: Path) -> Path:
 
 def configured(folder: Path, **values: str) -> FindNearCopiesConfig:
     names = {"index": "index", "texts": "texts.jsonl", "accepted": "new.jsonl", "rejected": "copies.jsonl"}
-    return FindNearCopiesConfig(**{key: str(folder / name) for key, name in (names | values).items()})
+    paths = {key: str(folder / name) for key, name in (names | values).items()}
+    return FindNearCopiesConfig(**{**paths, "index": (paths["index"],)})
 
 
 def test_texts_are_divided_and_none_is_lost(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +53,18 @@ def test_texts_are_divided_and_none_is_lost(folder: Path, capsys: pytest.Capture
     assert copy["reason"].startswith("a run of 25 characters is in novel.txt")
     assert copy["run_text"] in copy["passage"]
     assert "4 texts: 3 accepted" in capsys.readouterr().out
+
+
+def test_a_text_is_rejected_that_one_of_several_indexes_rejects(folder: Path) -> None:
+    other = "山路を登りながら、こう考えた。智に働けば角が立つ。情に棹させば流される。意地を通せば窮屈だ。"
+    (folder / "other.txt").write_text(other)
+    index(IndexNearCopiesConfig(data=(str(folder / "other.txt"),), output_dir=str(folder / "second"), num_workers=1))
+    texts = [NOVEL, "昨日は雨が降ったので、家で本を読んでいました。", other]
+    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    find(configured(folder).model_copy(update={"index": (str(folder / "index"), str(folder / "second"))}))
+    assert [json.loads(line)["text"] for line in (folder / "new.jsonl").read_text().splitlines()] == texts[1:2]
+    rejected = list(map(json.loads, (folder / "copies.jsonl").read_text().splitlines()))
+    assert [record["near_copy"]["run_source"] for record in rejected] == ["novel.txt", "other.txt"]
 
 
 def test_the_words_of_the_doors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +120,17 @@ def test_an_index_is_replaced_only_when_asked_and_only_by_a_whole_one(
     assert near_copies.look_up("山路を登りながらこう考えた").longest_run == 13
     assert near_copies.look_up(NOVEL).longest_run == 0
     assert sorted(path.name for path in folder.iterdir()) == ["index", "novel.txt"]
+
+
+def test_a_kill_between_the_old_and_the_new_index_loses_neither(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = (folder / "index" / MANIFEST).read_text()
+    (folder / ".index.building").mkdir()
+    (folder / "index").rename(folder / ".index.building" / "old")
+    monkeypatch.setattr(run, "build_index", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index(IndexNearCopiesConfig(data=(str(folder / "novel.txt"),), output_dir=str(folder / "index")))
+    assert (folder / "index" / MANIFEST).read_text() == old
+    assert not (folder / ".index.building").exists()
 
 
 def rename_except(folder: Path) -> Callable[[Path, Path], None]:

@@ -107,8 +107,8 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda folder: (folder / BACKEND).write_text("{"), r"tokenizer\.json: damaged"),
-        (lambda folder: (folder / BACKEND).write_text("[]"), r"tokenizer\.json: not the file of a tokenizer"),
+        (lambda folder: (folder / BACKEND).write_text("{"), r"tokenizer\.json: is no JSON"),
+        (lambda folder: (folder / BACKEND).write_text("[]"), r"tokenizer\.json: must be a JSON object"),
         (lambda folder: change(folder, BACKEND, lambda value: value.pop("model")), "not the file of a tokenizer"),
         (
             lambda folder: change(folder, BACKEND, lambda value: value["model"]["merges"].append(["猫", "犬"])),
@@ -118,8 +118,8 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
             lambda folder: change(folder, BACKEND, lambda value: value["added_tokens"][1].update(id=7)),
             r"tokens do not have the ids that it gives them \(<\|padding\|>\)",
         ),
-        (lambda folder: (folder / CONFIG).write_text("{"), r"tokenizer_config\.json: damaged"),
-        (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: a JSON object expected"),
+        (lambda folder: (folder / CONFIG).write_text("{"), r"tokenizer_config\.json: is no JSON"),
+        (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: must be a JSON object"),
         (
             lambda folder: change(folder, CONFIG, lambda value: value.update(eos_token="<end>")),
             r"eos_token is '<end>', which tokenizer\.json does not hold",
