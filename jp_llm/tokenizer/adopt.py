@@ -192,7 +192,11 @@ def _special_id(
     name: str, hf_folder: Path, about: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]
 ) -> int | None:
     """As transformers finds it: by its text in the files of the tokenizer, else by its id in those of the model."""
-    for source in ("tokenizer_config.json", "special_tokens_map.json"):
+    by_text = ["tokenizer_config.json", "special_tokens_map.json"]
+    # Beside a tokenizer_config.json from before 2023, which lists no added tokens, the older file overrules it.
+    if "added_tokens_decoder" not in about.get(by_text[0], {}):
+        by_text.reverse()
+    for source in by_text:
         if f"{name}_token" in about.get(source, {}):
             value = about[source][f"{name}_token"]
             if source == "tokenizer_config.json" and isinstance(value, dict) and "__type" not in value:
@@ -203,7 +207,10 @@ def _special_id(
             text = str((value.get("content") if isinstance(value, dict) else value) or "")
             if text in tokens or name == "pad" or not text:
                 return tokens.get(text)
-            raise UserError(f"{hf_folder / source}: {name}_token is {text!r}, which {TOKENIZER_FILE} does not hold")
+            raise UserError(
+                f"{hf_folder / source}: {name}_token is {text!r}, which {TOKENIZER_FILE} does not hold; name a token "
+                "that it holds, or write null where the model has none"
+            )
     for source in ("config.json", "generation_config.json"):
         value = about.get(source, {}).get(f"{name}_token_id")
         number = value[0] if isinstance(value, list) and value else value

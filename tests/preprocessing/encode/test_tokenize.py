@@ -1,8 +1,11 @@
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from other_tokenizers import FAMILIES, write
 from small_tokenizer import small_tokenizer, texts, write_documents
 from tokenizers import Tokenizer as Backend
@@ -88,6 +91,20 @@ def test_shards_are_not_written_with_another_version_of_the_package(tmp_path: Pa
     path = write_documents(tmp_path / "a.jsonl.zst", texts(2))
     with pytest.raises(UserError, match=r"install sentencepiece==0\.1\.99"):
         encode_file(path, Tokenizer.load(tmp_path), tmp_path / "a")
+
+
+def test_one_process_takes_one_core(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, found = type(tokenizer).encode_batch, []
+
+    def encode_batch(self: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        found.append(os.environ["TOKENIZERS_PARALLELISM"])
+        return encode(self, texts)
+
+    monkeypatch.setattr(type(tokenizer), "encode_batch", encode_batch)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    encode_file(write_documents(tmp_path / "a.jsonl.zst", ["一"]), tokenizer, tmp_path / "a")
+    assert found == ["false"]
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
