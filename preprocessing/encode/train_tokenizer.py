@@ -76,7 +76,8 @@ def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> T
     """
     sample = Sample(documents, config.sample_bytes, config.source_weights, config.seed)
     if unknown := sorted(set(config.source_weights or {}) - set(sample.sources)):
-        raise UserError(f"source_weights: no documents of {', '.join(unknown)}; found {', '.join(sample.sources)}")
+        found = ", ".join(sample.sources)
+        raise UserError(f"tokenizer.source_weights: no documents of {', '.join(unknown)}; found {found}")
     if config.trainer == "tokenizers":
         from preprocessing.encode.bpe import train_bpe
 

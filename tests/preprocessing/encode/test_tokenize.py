@@ -131,9 +131,7 @@ def test_shards_of_other_tokenizers_are_read_back(tmp_path: Path, family: str) -
 
 
 def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
-    vocabulary = {"</s>": 0, **{chr(0x4E00 + place): place + 1 for place in range(20_000)}}
-    vocabulary |= {f"[{number}]": number for number in range(len(vocabulary), 69_999)}
-    vocabulary["🐈"] = 69_999
+    vocabulary = {"</s>": 0, "一": 1, "🐈": 69_999}  # ids between them are not used
     source = write(tmp_path / "source", Backend(models.BPE(vocabulary, [])), eos_token="</s>")
     tokenizer = adopt(source, tmp_path / "tokenizer")
     path = write_documents(tmp_path / "a.jsonl.zst", ["🐈一🐈"])
