@@ -41,7 +41,7 @@ def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> Sh
     the separator that it is for such models: the document mask and packing find where documents start.
 
     Documents are sorted by a hash of their text, which shuffles them. The ids of the whole file are held in memory:
-    under a byte per byte of text, and 32 bytes per document.
+    under a byte per byte of text (two where ids take four bytes), and 32 bytes per document.
 
     Raises:
         UserError: the file is damaged, the installed package is not the tokenizer's, or the disk is full.
