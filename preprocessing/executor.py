@@ -363,7 +363,6 @@ def _work(pipe: "Connection[Any, Any]", stage: Stage, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which then stops its workers
     signal.signal(signal.SIGTERM, _stop)
     _die_with(parent)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel already
     try:
         while (task := pipe.recv()) is not None:
             try:

@@ -14,12 +14,17 @@ from typing import Any
 
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json_object, write_json
-from jp_llm.tokenizer.adopt import SENTENCEPIECE_FILES, TOKENIZER_FILES
+from jp_llm.tokenizer.adopt import (
+    SENTENCEPIECE_FILES,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILES,
+    special_token_files,
+)
 from jp_llm.tokenizer.adopted_tokenizer import TOKENIZER_FILE
 from jp_llm.tokenizer.manifest import PROBES
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
-_CONFIG_FILE = "tokenizer_config.json"
 _OF_ANOTHER_MACHINE = ("auto_map", "name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file")
 """Keys of tokenizer_config.json: programs and paths of whoever wrote it."""
 _SPACE = "▁"
@@ -48,7 +53,7 @@ def is_only_sentencepiece(folder: Path) -> bool:
 
 def asks_for_lower_case(folder: Path) -> bool:
     """Whether tokenizer_config.json has `do_lower_case`, which transformers 5 does not read in such folders."""
-    return _values(folder / _CONFIG_FILE).get("do_lower_case") is True
+    return _values(folder / TOKENIZER_CONFIG_FILE).get("do_lower_case") is True
 
 
 def convert(folder: Path, target: Path, *, lower_case: bool = False) -> None:
@@ -67,11 +72,12 @@ def convert(folder: Path, target: Path, *, lower_case: bool = False) -> None:
     backend = _backend(model, processor, set(special.values()), path, lower_case=lower_case)
     target.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
-        if (folder / name).is_file():
+        # The tokens that it names stand in the new tokenizer_config.json, as far as the model has them.
+        if name != SPECIAL_TOKENS_FILE and (folder / name).is_file():
             shutil.copyfile(folder / name, target / name)
     with atomic_writer(target / TOKENIZER_FILE) as file:
         file.write(backend.to_str(pretty=True).encode())
-    write_json(target / _CONFIG_FILE, _config(folder, processor, special) | {"do_lower_case": lower_case})
+    write_json(target / TOKENIZER_CONFIG_FILE, _config(folder, processor, special) | {"do_lower_case": lower_case})
 
 
 def compare(
@@ -121,7 +127,7 @@ def _processor(folder: Path) -> tuple[Path, Any]:
 
 def _config(folder: Path, processor: Any, special: Mapping[str, str]) -> dict[str, Any]:
     """tokenizer_config.json as it was, but for what would make transformers build another tokenizer, or add tokens."""
-    before = _values(folder / _CONFIG_FILE)
+    before = _values(folder / TOKENIZER_CONFIG_FILE)
     left_out = {*_OF_ANOTHER_MACHINE, *(f"{name}_token" for name in _SPECIAL)}
     kept = {key: value for key, value in before.items() if key not in left_out}
     for key in ("additional_special_tokens", "extra_special_tokens"):
@@ -222,7 +228,7 @@ def _special_tokens(folder: Path, processor: Any) -> dict[str, str]:
         number = getattr(processor, f"{name}_id")()
         if number >= 0:
             found[name] = processor.id_to_piece(number)
-    for source in ("special_tokens_map.json", _CONFIG_FILE):
+    for source in reversed(special_token_files(_values(folder / TOKENIZER_CONFIG_FILE))):
         values = _values(folder / source)
         for name in _SPECIAL:
             value = values.get(f"{name}_token")

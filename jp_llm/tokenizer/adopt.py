@@ -24,13 +24,16 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 EXPORTED_FOLDER = "sentencepiece"
 """Subfolder of our exports that holds the tokenizer folder they were made with."""
 
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+
 SENTENCEPIECE_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "sentencepiece.model")
 """Names under which Hugging Face folders hold a SentencePiece model, by precedence."""
 
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
@@ -42,8 +45,8 @@ TOKENIZER_FILES = (
 """Files of a Hugging Face folder that belong to its tokenizer."""
 
 _SOURCES = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
     "config.json",
     "generation_config.json",
     "added_tokens.json",
@@ -122,7 +125,7 @@ def describe(hf_folder: Path) -> TokenizerManifest:
         pad_id=ids[3],
         recipe={
             "model_type": str(definition["model"].get("type", "bpe")).lower(),
-            "tokenizer_class": about.get("tokenizer_config.json", {}).get("tokenizer_class"),
+            "tokenizer_class": about.get(TOKENIZER_CONFIG_FILE, {}).get("tokenizer_class"),
             "files": {name: sha256_of(hf_folder / name) for name in present},
         },
         probes=[],
@@ -145,6 +148,13 @@ def losses_of(tokenizer: Tokenizer) -> list[str]:
             elif kind != "equal":
                 found[f"{text[start:end]!r} becomes {back[back_start:back_end]!r}"] = None
     return sorted(found, key=lambda loss: loss.endswith("becomes ''"))
+
+
+def special_token_files(tokenizer_config: Mapping[str, Any]) -> tuple[str, str]:
+    """The files that name special tokens by their texts, for transformers: what the first says, counts."""
+    # Beside a tokenizer_config.json from before 2023, which lists no added tokens, the older file overrules it.
+    old = "added_tokens_decoder" not in tokenizer_config
+    return (SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE) if old else (TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE)
 
 
 def _files_of(hf_folder: Path) -> list[str]:
@@ -170,7 +180,7 @@ def _files_of(hf_folder: Path) -> list[str]:
 def _check_added_tokens(hf_folder: Path, about: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]) -> None:
     """Tokens that transformers would add while it loads must be those of tokenizer.json."""
     added = dict(about.get("added_tokens.json", {}))
-    for number, token in (about.get("tokenizer_config.json", {}).get("added_tokens_decoder") or {}).items():
+    for number, token in (about.get(TOKENIZER_CONFIG_FILE, {}).get("added_tokens_decoder") or {}).items():
         added[token["content"] if isinstance(token, dict) else token] = int(number)
     if wrong := [f"{text!r} = {number}" for text, number in added.items() if tokens.get(text) != number]:
         raise UserError(
@@ -183,10 +193,10 @@ def _special_id(
     name: str, hf_folder: Path, about: Mapping[str, Mapping[str, Any]], tokens: Mapping[str, int]
 ) -> int | None:
     """As transformers finds it: by its text in the files of the tokenizer, else by its id in those of the model."""
-    for source in ("tokenizer_config.json", "special_tokens_map.json"):
+    for source in special_token_files(about.get(TOKENIZER_CONFIG_FILE, {})):
         if f"{name}_token" in about.get(source, {}):
             value = about[source][f"{name}_token"]
-            if source == "tokenizer_config.json" and isinstance(value, dict) and "__type" not in value:
+            if source == TOKENIZER_CONFIG_FILE and isinstance(value, dict) and "__type" not in value:
                 raise UserError(
                     f"{hf_folder / source}: transformers cannot read {name}_token as an object without "
                     f'"__type": "AddedToken"; write its text alone ({json.dumps(value.get("content"))})'
@@ -194,7 +204,10 @@ def _special_id(
             text = str((value.get("content") if isinstance(value, dict) else value) or "")
             if text in tokens or name == "pad" or not text:
                 return tokens.get(text)
-            raise UserError(f"{hf_folder / source}: {name}_token is {text!r}, which {TOKENIZER_FILE} does not hold")
+            raise UserError(
+                f"{hf_folder / source}: {name}_token is {text!r}, which {TOKENIZER_FILE} does not hold; name a token "
+                "that it holds, or write null where the model has none"
+            )
     for source in ("config.json", "generation_config.json"):
         value = about.get(source, {}).get(f"{name}_token_id")
         number = value[0] if isinstance(value, list) and value else value

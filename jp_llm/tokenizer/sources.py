@@ -17,6 +17,7 @@ def folder_of(path: Path) -> Path | None:
     `path` is such a folder, a dataset, a checkpoint, a run folder (then of its newest checkpoint) or a Hugging Face
     folder of launch/export_hf.py.
     """
+    path = path.expanduser()
     steps = RunFolder(path).checkpoints
     places = [path, path / _INSIDE, path / EXPORTED_FOLDER, *(step / _INSIDE for step in steps)]
     return next((place for place in places if (place / MANIFEST_FILE).is_file()), None)
@@ -29,7 +30,7 @@ def manifest_of(path: Path) -> TokenizerManifest:
         UserError: there is none, or it is damaged.
     """
     folder = folder_of(path)
-    return describe(path) if folder is None else TokenizerManifest.load(folder)
+    return describe(path.expanduser()) if folder is None else TokenizerManifest.load(folder)
 
 
 def check(path: Path) -> None:
@@ -40,7 +41,7 @@ def check(path: Path) -> None:
     """
     folder = folder_of(path)
     if folder is None:
-        describe(path)
+        describe(path.expanduser())
     else:
         Tokenizer.load(folder).require_package()
 
@@ -52,4 +53,4 @@ def take(path: Path, target: Path) -> Tokenizer:
         UserError: there is none, or it is damaged.
     """
     folder = folder_of(path)
-    return adopt(path, target) if folder is None else Tokenizer.load(folder).copy_to(target)
+    return adopt(path.expanduser(), target) if folder is None else Tokenizer.load(folder).copy_to(target)

@@ -31,7 +31,7 @@ class Sample:
     def __init__(
         self, files: Sequence[Path], sample_bytes: int, weights: Mapping[str, float] | None, seed: int
     ) -> None:
-        """`weights` gives each source its share of `sample_bytes`, others none; null takes the same rate everywhere.
+        """`weights` gives each source its share of `sample_bytes`, others none; without, all have the same rate.
 
         Of a source that is smaller than its share all is taken, and the sample is smaller.
         """
@@ -41,7 +41,7 @@ class Sample:
         for path in files:
             for source, text in read_texts(path):
                 totals[source] += len(text.encode())
-        shares = weights if weights is not None else totals
+        shares = weights or totals
         whole = sum(shares.values())
         self.sources = {
             source: SourceSample(min(1.0, sample_bytes * shares.get(source, 0) / whole / total), total)

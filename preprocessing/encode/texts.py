@@ -43,6 +43,8 @@ def _files_of(pattern: str, key: str) -> list[Path]:
     if path.is_dir():
         found = sorted(path.rglob("train-*.jsonl.zst"))
         missing = f"{pattern}: holds no train-*.jsonl.zst; name a documents folder of preprocessing, or a file pattern"
+    elif path.is_file():
+        return [path]  # brackets in its name are no pattern
     else:
         anchor = Path(path.anchor)
         found = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())

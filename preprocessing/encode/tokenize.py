@@ -1,6 +1,9 @@
 """One file of cleaned documents becomes one shard, its documents in an order that only their content decides."""
 
+import os
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,29 @@ from jp_llm.tokenizer.tokenizer import Tokenizer
 from preprocessing.encode.texts import read_texts
 
 
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Processes share the files and the cores, so none may take all cores for one file, as `tokenizers` would."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+@_on_one_core()
 def encode_file(documents: Path, tokenizer: Tokenizer, shard_prefix: Path) -> ShardManifest:
     """Encode a documents file; every document becomes `<s> ids </s>`.
 
     Where one id both begins and ends documents (as <|endoftext|> of GPT-2 and GPT-NeoX), it stands in front alone, as
-    the separator that it is for such models: `document mask` and packing find where documents start.
+    the separator that it is for such models: the document mask and packing find where documents start.
 
     Documents are sorted by a hash of their text, which shuffles them. The ids of the whole file are held in memory:
-    under a byte per byte of text, and 32 bytes per document.
+    under a byte per byte of text (two where ids take four bytes), and 32 bytes per document.
 
     Raises:
         UserError: the file is damaged, the installed package is not the tokenizer's, or the disk is full.

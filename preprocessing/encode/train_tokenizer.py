@@ -16,7 +16,7 @@ from typing import Any
 
 import sentencepiece
 
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from jp_llm.tokenizer.tokenizer import Tokenizer
@@ -43,7 +43,7 @@ _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ v
 class TrainTokenizerConfig(Section):
     """What `launch/train_tokenizer.py` reads (`configs/tokenizer.yaml`)."""
 
-    inputs: tuple[str, ...] = ()
+    inputs: OneOrSeveral = ()
     """A documents folder of preprocessing (its training documents are taken), files, or patterns such as
     raw/**/*.jsonl.zst: JSON Lines with a "text", or plain text with one document per line; compressed or not."""
     output_dir: str = ""
@@ -76,7 +76,8 @@ def train(documents: Sequence[Path], config: TokenizerConfig, output: Path) -> T
     """
     sample = Sample(documents, config.sample_bytes, config.source_weights, config.seed)
     if unknown := sorted(set(config.source_weights or {}) - set(sample.sources)):
-        raise UserError(f"source_weights: no documents of {', '.join(unknown)}; found {', '.join(sample.sources)}")
+        found = ", ".join(sample.sources)
+        raise UserError(f"tokenizer.source_weights: no documents of {', '.join(unknown)}; found {found}")
     if config.trainer == "tokenizers":
         from preprocessing.encode.bpe import train_bpe
 

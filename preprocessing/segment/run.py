@@ -11,7 +11,7 @@ from typing import Literal
 import zstandard
 from pydantic import PositiveInt
 
-from jp_llm.config.section import Section
+from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.runtime.files import atomic_writer
 from jp_llm.tokenizer.batches import batches
 from preprocessing.encode.texts import find_texts, read_texts
@@ -23,7 +23,7 @@ from preprocessing.segment.words import missing, word_splitter
 class SegmentConfig(Section):
     """What `launch/segment.py` reads (`configs/segment.yaml`)."""
 
-    inputs: tuple[str, ...] = ()
+    inputs: OneOrSeveral = ()
     """A documents folder of preprocessing (its training documents are taken), files, or patterns such as
     raw/**/*.jsonl.zst: JSON Lines with a "text", or plain text with one document per line; compressed or not."""
     output: str = ""

@@ -101,9 +101,13 @@ def test_a_special_token_that_is_no_piece_is_left_out(folder: Path, tmp_path: Pa
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "tokenizer_config.json").write_text(json.dumps(RINNA | {"sep_token": "[NEVER SEEN]"}))
+    (copy / "special_tokens_map.json").write_text('{"mask_token": "[NOR THIS]", "eos_token": "[PAD]"}')
     convert(copy, tmp_path / "made")
     made = json.loads((tmp_path / "made" / "tokenizer_config.json").read_text())
-    assert "sep_token" not in made
+    assert not {"sep_token", "mask_token"} & made.keys()
+    loaded = load_as_trained(tmp_path / "made")
+    # Where both files name a token, it is that of the older one, as it is for transformers.
+    assert (len(loaded), loaded.eos_token) == (900, "[PAD]")
     assert made["extra_ids"] == 0, "other keys stay"
 
 

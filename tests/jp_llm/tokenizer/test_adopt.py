@@ -97,6 +97,18 @@ def test_where_special_tokens_are_found(source: Path) -> None:
     assert ids() == (None, None, 1, None)
 
 
+@pytest.mark.parametrize("lists_added_tokens", [False, True])
+def test_which_file_counts_where_two_name_a_token(source: Path, lists_added_tokens: bool) -> None:
+    from transformers import AutoTokenizer
+
+    (source / "special_tokens_map.json").write_text('{"eos_token": "<|padding|>"}')
+    if lists_added_tokens:
+        added = {"0": {"content": "<|endoftext|>", "special": True}, "1": {"content": "<|padding|>", "special": True}}
+        change(source, CONFIG, lambda value: value.update(added_tokens_decoder=added))
+    theirs = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    assert describe(source).eos_id == theirs.eos_token_id == (0 if lists_added_tokens else 1)
+
+
 def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
     change(source, CONFIG, lambda value: value.update(bos_token=None, pad_token=None))
     tokenizer = adopt(source, tmp_path / "adopted")
@@ -122,7 +134,7 @@ def test_without_bos_eos_begins_documents(source: Path, tmp_path: Path) -> None:
         (lambda folder: (folder / CONFIG).write_text("[]"), r"tokenizer_config\.json: must be a JSON object"),
         (
             lambda folder: change(folder, CONFIG, lambda value: value.update(eos_token="<end>")),
-            r"eos_token is '<end>', which tokenizer\.json does not hold",
+            r"eos_token is '<end>', which tokenizer\.json does not hold; name a token",
         ),
         (
             lambda folder: change(folder, CONFIG, lambda value: value.update(bos_token={"content": "<|endoftext|>"})),

@@ -47,7 +47,7 @@ def test_of_a_run_the_newest_checkpoint_with_a_tokenizer_counts(ours: Tokenizer,
     assert folder_of(run) == run / "checkpoints" / "step_00000100" / "tokenizer"
 
 
-def test_a_hugging_face_folder_is_adopted(foreign: Path, tmp_path: Path) -> None:
+def test_a_hugging_face_folder_is_adopted(foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(foreign.iterdir())
     assert folder_of(foreign) is None
     check(foreign)
@@ -55,6 +55,10 @@ def test_a_hugging_face_folder_is_adopted(foreign: Path, tmp_path: Path) -> None
     assert take(foreign, tmp_path / "taken").fingerprint == manifest_of(foreign).sha256
     assert sorted(foreign.iterdir()) == before
     assert folder_of(tmp_path / "taken") == tmp_path / "taken"
+    monkeypatch.setenv("HOME", str(foreign.parent))
+    home = Path("~") / foreign.name
+    check(home)
+    assert take(home, tmp_path / "again").fingerprint == manifest_of(home).sha256
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:

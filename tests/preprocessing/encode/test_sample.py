@@ -21,8 +21,9 @@ def size(text: str) -> int:
     return len(text.encode())
 
 
-def test_everything_is_taken_of_a_small_corpus(corpus: list[Path]) -> None:
-    sample = Sample(corpus, 10**9, None, seed=0)
+@pytest.mark.parametrize("weights", [None, {}])
+def test_everything_is_taken_of_a_small_corpus(corpus: list[Path], weights: dict[str, float] | None) -> None:
+    sample = Sample(corpus, 10**9, weights, seed=0)
     assert list(sample.texts()) == texts(150, seed=1) + texts(250, seed=2) + texts(250, seed=3)
     assert all(source.bytes == source.total_bytes for source in sample.sources.values())
 

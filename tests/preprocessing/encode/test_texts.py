@@ -6,7 +6,7 @@ import zstandard
 from small_tokenizer import write_documents
 
 from jp_llm.runtime.errors import UserError
-from preprocessing.encode.texts import read_texts
+from preprocessing.encode.texts import find_texts, read_texts
 
 
 def test_documents_of_preprocessing(tmp_path: Path) -> None:
@@ -48,6 +48,12 @@ def test_a_line_that_is_no_text_is_named(tmp_path: Path, name: str, content: byt
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=problem):
         list(read_texts(tmp_path / name))
+
+
+def test_a_file_may_be_called_like_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "data[1].txt").touch()
+    (tmp_path / "data1.txt").touch()
+    assert find_texts([str(tmp_path / "data[1].txt")]) == [tmp_path / "data[1].txt"]
 
 
 def test_half_a_file_is_refused(tmp_path: Path) -> None:

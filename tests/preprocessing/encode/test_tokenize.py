@@ -1,8 +1,11 @@
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from other_tokenizers import FAMILIES, write
 from small_tokenizer import small_tokenizer, texts, write_documents
 from tokenizers import Tokenizer as Backend
@@ -90,6 +93,20 @@ def test_shards_are_not_written_with_another_version_of_the_package(tmp_path: Pa
         encode_file(path, Tokenizer.load(tmp_path), tmp_path / "a")
 
 
+def test_one_process_takes_one_core(tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, found = type(tokenizer).encode_batch, []
+
+    def encode_batch(self: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        found.append(os.environ["TOKENIZERS_PARALLELISM"])
+        return encode(self, texts)
+
+    monkeypatch.setattr(type(tokenizer), "encode_batch", encode_batch)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    encode_file(write_documents(tmp_path / "a.jsonl.zst", ["一"]), tokenizer, tmp_path / "a")
+    assert found == ["false"]
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_shards_of_other_tokenizers_are_read_back(tmp_path: Path, family: str) -> None:
     tokenizer = adopt(FAMILIES[family](tmp_path / "source"), tmp_path / "tokenizer")
@@ -114,9 +131,7 @@ def test_shards_of_other_tokenizers_are_read_back(tmp_path: Path, family: str) -
 
 
 def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
-    vocabulary = {"</s>": 0, **{chr(0x4E00 + place): place + 1 for place in range(20_000)}}
-    vocabulary |= {f"[{number}]": number for number in range(len(vocabulary), 69_999)}
-    vocabulary["🐈"] = 69_999
+    vocabulary = {"</s>": 0, "一": 1, "🐈": 69_999}  # ids between them are not used
     source = write(tmp_path / "source", Backend(models.BPE(vocabulary, [])), eos_token="</s>")
     tokenizer = adopt(source, tmp_path / "tokenizer")
     path = write_documents(tmp_path / "a.jsonl.zst", ["🐈一🐈"])
