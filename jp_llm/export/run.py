@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jp_llm
-from jp_llm.checkpoint.format import MANIFEST, TOKENIZER, damage
+from jp_llm.checkpoint.format import MANIFEST, TOKENIZER, Manifest, damage
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import resolve
 from jp_llm.config.build import build
@@ -65,7 +65,7 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
         base_model=manifest.origin.get("name"),
         training=manifest.config,
         state=manifest.state,
-        corpus=_corpus(manifest.config, manifest.data_fingerprint),
+        corpora=_corpora(manifest),
     )
     origin = {
         "checkpoint": checkpoint.name,
@@ -75,6 +75,7 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
         "state": manifest.state,
         "run_config_sha256": fingerprint_of(manifest.config),
         "data_fingerprint": manifest.data_fingerprint,
+        "datasets": manifest.datasets,
     }
     return export(reader, model, tokenizer, target, config, facts, origin)
 
@@ -147,13 +148,16 @@ def _copy_license(path: Path, folder: Path) -> None:
     shutil.copyfile(path, folder / "LICENSE")
 
 
-def _corpus(run_config: dict[str, Any], fingerprint: str) -> DatasetManifest | None:
-    """The dataset of the run, if it still lies where it lay and is the same."""
-    try:
-        corpus = DatasetManifest.load(Path(run_config["data"]["path"]))
-    except (KeyError, UserError):
-        return None
-    return corpus if corpus.fingerprint == fingerprint else None
+def _corpora(manifest: Manifest) -> dict[str, DatasetManifest | None]:
+    """The datasets of the run, as far as they still lie where they lay and are the same."""
+    found: dict[str, DatasetManifest | None] = {}
+    for number, (path, fingerprint) in enumerate(manifest.datasets.items()):
+        try:
+            corpus = DatasetManifest.load(Path(path))
+        except UserError:
+            corpus = None
+        found["replay/" if number else ""] = corpus if corpus and corpus.fingerprint == fingerprint else None
+    return found
 
 
 def _versions() -> dict[str, str]:
