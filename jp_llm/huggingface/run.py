@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from jp_llm.arch.huggingface import UnsupportedModel, read_config
+from jp_llm.checkpoint.format import MANIFEST
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.checkpoint.writer import Contents, write_weights
@@ -48,7 +49,7 @@ def run(config: ImportConfig) -> None:
     folder = Path(config.model).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: exists; choose another output_dir, or delete it")
-    if folder.is_dir() and not is_huggingface(folder) and list(folder.glob("**/manifest.json")):
+    if not is_huggingface(folder) and ((folder / MANIFEST).is_file() or CheckpointStore(folder).folder.is_dir()):
         raise UserError(f"{folder}: is a checkpoint of jp-llm already; it can be trained on as it is")
     reader = HuggingFaceReader(folder)
     _check_effective(folder)
@@ -126,7 +127,8 @@ def _check_effective(folder: Path) -> None:
         ours, theirs = read_config(config_of(folder)).fields, read_config(effective).fields
     except UnsupportedModel as error:
         raise UserError(*(f"{folder}: by transformers' reading, {problem}" for problem in error.problems)) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    # The checks of transformers have errors of their own.
+    except Exception as error:
         raise UserError(f"{folder}: transformers cannot read config.json: {error}") from error
     if wrong := [key for key in ours if ours[key] != theirs[key]]:
         raise UserError(
