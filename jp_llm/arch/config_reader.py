@@ -128,7 +128,7 @@ class ConfigReader:
         if self.values.get("sliding_window") and self.values.get("use_sliding_window") is not False:
             self.refuse("sliding_window", "every layer here attends to the whole context")
         layers = self.values.get("layer_types")
-        if layers and set(layers) != {"full_attention"}:
+        if layers and not (isinstance(layers, list) and all(kind == "full_attention" for kind in layers)):
             self.refuse("layer_types", "every layer here attends to the whole context")
 
     def _value(self, key: str, default: Any, other_names: Sequence[str]) -> tuple[str, Any]:

@@ -166,25 +166,27 @@ def load_as_trained(folder: Path) -> Any:
     except UserError as error:
         if not (folder / TOKENIZER_FILE).is_file():
             raise
-        difference: str | None = str(error)
+        reason = str(error)
     else:
-        if type(loaded) is PreTrainedTokenizerFast:
-            return loaded
-        try:
-            tokenizer = AdoptedTokenizer(folder, describe(folder), read_definition(folder))
-        except UserError:
-            return loaded  # of a kind that transformers alone can read
-        difference = _first_difference(tokenizer, loaded, probe_texts())
+        difference = None if type(loaded) is PreTrainedTokenizerFast else _difference_to_files(folder, loaded)
         if difference is None:
             return loaded
-        difference = f"with the class {type(loaded).__name__}, {difference}"
+        reason = f"with the class {type(loaded).__name__}, {difference}"
     try:
         with quiet_transformers():
             found = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         raise UserError(f"{folder}: transformers cannot load {TOKENIZER_FILE}: {error}") from error
-    print(f"{folder}: {TOKENIZER_FILE} is used as it is ({_shortened(difference)})", file=sys.stderr)
+    print(f"{folder}: {TOKENIZER_FILE} is used as it is ({_shortened(reason)})", file=sys.stderr)
     return found
+
+
+def _difference_to_files(folder: Path, loaded: Any) -> str | None:
+    try:
+        tokenizer = AdoptedTokenizer(folder, describe(folder), read_definition(folder))
+    except UserError:
+        return None  # of a kind that transformers alone can read
+    return _first_difference(tokenizer, loaded, probe_texts())
 
 
 def _shortened(text: str, limit: int = 200) -> str:

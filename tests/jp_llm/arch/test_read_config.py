@@ -154,6 +154,7 @@ REFUSED = [
     ("llama", {"quantization_config": {"bits": 4}}, "quantization_config .* take the original ones"),
     ("llama", {"sliding_window": 4096}, "sliding_window 4096: every layer here attends to the whole context"),
     ("llama", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
+    ("llama", {"layer_types": 5}, "layer_types 5"),
     ("llama", {"auto_map": {"AutoModelForCausalLM": "modeling_x.X"}}, "auto_map .* is never run"),
     ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "only LlamaForCausalLM of this model_type"),
     ("cohere", {"logit_scale": None}, "logit_scale None: must be a positive number"),
