@@ -14,13 +14,14 @@ from jp_llm.checkpoint.store import resolve
 from jp_llm.config.build import build
 from jp_llm.config.model import ModelConfig
 from jp_llm.export.config import ExportConfig
-from jp_llm.export.folder import check_target, new_folder
+from jp_llm.export.folder import check_target
 from jp_llm.export.model_card import CardFacts, model_card
 from jp_llm.export.to_hf import write_model
 from jp_llm.export.verify import verify
 from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, fingerprint_of, sha256_of, write_json
+from jp_llm.runtime.new_folder import new_folder
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -107,7 +108,8 @@ def export(
         raise UserError(
             f"the model has {model.vocab_size} token ids, the tokenizer {tokenizer.vocab_size}: not of the same run"
         )
-    with new_folder(target, overwrite=config.overwrite) as folder:
+    check_target(target, overwrite=config.overwrite)
+    with new_folder(target) as folder:
         hashes = write_model(
             folder, source, model, tokenizer, dtype=config.dtype, max_shard_bytes=config.max_shard_bytes
         )
