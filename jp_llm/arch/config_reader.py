@@ -111,7 +111,7 @@ class ConfigReader:
     def common(self, class_name: str) -> None:
         """Options that change what any class computes."""
         named = self.values.get("architectures")
-        if named and class_name not in named:
+        if named and not (isinstance(named, list) and class_name in named):
             self.refuse("architectures", f"only {class_name} of this model_type can be read")
         remote = self.values.get("auto_map")
         if isinstance(remote, Mapping) and _REMOTE_CLASSES & remote.keys():

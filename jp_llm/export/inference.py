@@ -18,6 +18,7 @@ from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import CONFIG_FILE
 from jp_llm.export.run import PROOF_FILE, export_checkpoint
 from jp_llm.export.tokenizer import load_as_trained
+from jp_llm.huggingface.files import refuse_adapter
 from jp_llm.huggingface.reload import load_model
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, sha256_of
@@ -99,6 +100,7 @@ def huggingface_folder(path: Path) -> Path:
         return path
     if not path.exists():
         raise UserError(f"{path}: no such folder; name a Hugging Face folder, a run folder or a checkpoint")
+    refuse_adapter(path)
     checkpoint = resolve(path).absolute()
     inside_run = checkpoint.parent.name == "checkpoints"
     target = (checkpoint.parents[1] if inside_run else checkpoint.parent) / "exported" / checkpoint.name

@@ -40,17 +40,26 @@ def config_of(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; download it first: hf download <name> --local-dir {folder}")
-    if (folder / _ADAPTER).is_file() and not path.is_file():
-        raise UserError(
-            f"{folder}: holds a LoRA adapter and no model; merge it first: "
-            "peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(...)"
-        )
+    refuse_adapter(folder)
     if not path.is_file():
         raise UserError(f"{path}: missing, so this is no Hugging Face model folder")
     config = _parsed(path)
     if not isinstance(config, dict):
         raise UserError(f"{path}: must be a JSON object; copy the folder again")
     return config
+
+
+def refuse_adapter(folder: Path) -> None:
+    """
+    Raises:
+        UserError: the folder holds a LoRA adapter and no model.
+    """
+    if (folder / _ADAPTER).is_file() and not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{folder}: holds a LoRA adapter and no model; merge it first: "
+            "peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(new_folder), and "
+            "copy the files of the tokenizer"
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -157,6 +157,7 @@ REFUSED = [
     ("llama", {"layer_types": 5}, "layer_types 5"),
     ("llama", {"auto_map": {"AutoModelForCausalLM": "modeling_x.X"}}, "auto_map .* is never run"),
     ("llama", {"architectures": ["LlamaForSequenceClassification"]}, "only LlamaForCausalLM of this model_type"),
+    ("llama", {"architectures": 5}, "architectures 5: only LlamaForCausalLM"),
     ("cohere", {"logit_scale": None}, "logit_scale None: must be a positive number"),
     ("cohere2", {"architectures": ["Cohere2ForCausalLM"]}, r"model_type 'cohere2' \(Cohere2ForCausalLM\) cannot be"),
     ("mistral", {}, r"can be: cohere \(CohereForCausalLM\), gpt2 \(GPT2LMHeadModel\), gpt_neox"),

@@ -11,6 +11,7 @@ import torch
 from published import small
 from safetensors.torch import save_file
 
+from jp_llm.export.inference import huggingface_folder
 from jp_llm.huggingface.files import INDEX_FILE, stored_tensors
 from jp_llm.huggingface.open import open_weights
 from jp_llm.huggingface.reader import HuggingFaceReader
@@ -100,8 +101,9 @@ def test_pickled_weights_are_refused_with_the_way_to_convert_them(tmp_path: Path
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     save_file({"a": torch.ones(1)}, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="merge_and_unload"):
-        HuggingFaceReader(tmp_path)
+    for opening in (HuggingFaceReader, open_weights, huggingface_folder):
+        with pytest.raises(UserError, match="merge_and_unload"):
+            opening(tmp_path)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path, made_small: Made) -> None:
