@@ -111,7 +111,7 @@ class ConfigReader:
     def common(self, class_name: str) -> None:
         """Options that change what any class computes."""
         named = self.values.get("architectures")
-        if named and class_name not in named:
+        if named and not (isinstance(named, list) and class_name in named):
             self.refuse("architectures", f"only {class_name} of this model_type can be read")
         remote = self.values.get("auto_map")
         if isinstance(remote, Mapping) and _REMOTE_CLASSES & remote.keys():
@@ -128,7 +128,7 @@ class ConfigReader:
         if self.values.get("sliding_window") and self.values.get("use_sliding_window") is not False:
             self.refuse("sliding_window", "every layer here attends to the whole context")
         layers = self.values.get("layer_types")
-        if layers and set(layers) != {"full_attention"}:
+        if layers and not (isinstance(layers, list) and all(kind == "full_attention" for kind in layers)):
             self.refuse("layer_types", "every layer here attends to the whole context")
 
     def _value(self, key: str, default: Any, other_names: Sequence[str]) -> tuple[str, Any]:

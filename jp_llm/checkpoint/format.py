@@ -78,6 +78,9 @@ class Manifest(BaseModel):
     """`jp_llm.runtime.files.fingerprint_of(config)`, to tell two runs apart at a glance."""
     tokenizer_fingerprint: str
     data_fingerprint: str
+    """Of the samples in their order: the datasets, and what draws from them."""
+    datasets: dict[str, str] = {}
+    """{folder: `DatasetManifest.fingerprint`}: data.path, then the replay. Empty in checkpoints of older versions."""
     parameters: dict[str, tuple[int, ...]]
     """Whole shape of each canonical parameter."""
     kinds: tuple[str, ...] = KINDS

@@ -44,6 +44,7 @@ class Contents:
     tokenizer_folder: Path
     tokenizer_fingerprint: str
     data_fingerprint: str
+    datasets: dict[str, str] = field(default_factory=dict)
     guard: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
 
@@ -134,6 +135,7 @@ def _commit(
         config_sha256=fingerprint_of(contents.config),
         tokenizer_fingerprint=contents.tokenizer_fingerprint,
         data_fingerprint=contents.data_fingerprint,
+        datasets=contents.datasets,
         parameters=contents.parameters,
         kinds=kinds,
         fragments=fragments,

@@ -18,9 +18,11 @@ from jp_llm.export.config import ExportConfig
 from jp_llm.export.folder import CONFIG_FILE
 from jp_llm.export.run import PROOF_FILE, export_checkpoint
 from jp_llm.export.tokenizer import load_as_trained
+from jp_llm.huggingface.files import refuse_adapter
 from jp_llm.huggingface.reload import load_model
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import read_json, sha256_of
+from jp_llm.tokenizer.adopt import describe
 
 Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "bf16", "fp32"]
@@ -64,15 +66,12 @@ def open_model(path: Path, device: Device, precision: Precision) -> LoadedModel:
     # A surplus tensor (an old buffer) does no harm to a model of somebody else.
     if lost := [name for kind, names in wrong.items() if kind != "unexpected_keys" for name in names]:
         raise UserError(f"{folder}: weights are missing or misshapen: {', '.join(lost)}; copy the folder again")
-    start_id = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if start_id is None:
-        raise UserError(f"{folder}: the tokenizer has neither a bos nor an eos token, so no text can begin")
     return LoadedModel(
         model=model.to(place),
         tokenizer=tokenizer,
         folder=folder,
         device=place,
-        start_id=start_id,
+        start_id=_start_id(folder, tokenizer),
         end_ids=_end_ids(model, tokenizer),
         context=getattr(model.config, "max_position_embeddings", None),
     )
@@ -101,6 +100,7 @@ def huggingface_folder(path: Path) -> Path:
         return path
     if not path.exists():
         raise UserError(f"{path}: no such folder; name a Hugging Face folder, a run folder or a checkpoint")
+    refuse_adapter(path)
     checkpoint = resolve(path).absolute()
     inside_run = checkpoint.parent.name == "checkpoints"
     target = (checkpoint.parents[1] if inside_run else checkpoint.parent) / "exported" / checkpoint.name
@@ -115,6 +115,22 @@ def huggingface_folder(path: Path) -> Path:
     config = ExportConfig(checkpoint=str(checkpoint), output_dir=str(target), dtype="fp32", overwrite=True)
     export_checkpoint(checkpoint, target, config)
     return target
+
+
+def _start_id(folder: Path, tokenizer: Any) -> int:
+    """What training would begin documents with: config.json too may name the bos token."""
+    if tokenizer.bos_token_id is not None:
+        return int(tokenizer.bos_token_id)
+    try:
+        known = describe(folder)
+    except UserError as error:
+        # Without a tokenizer.json that we can read, what transformers knows counts.
+        if tokenizer.eos_token_id is None:
+            raise UserError(*error.problems) from None
+        return int(tokenizer.eos_token_id)
+    start = known.eos_id if known.bos_id is None else known.bos_id
+    assert start is not None  # `describe` refuses a tokenizer without both
+    return start
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -7,8 +7,8 @@ fences longer than any run of backticks inside them.
 import html
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -39,8 +39,9 @@ class CardFacts:
     """The resolved run configuration."""
     state: dict[str, int] | None = None
     """Counters of the training state: step, consumed_tokens, ..."""
-    corpus: DatasetManifest | None = None
-    """The dataset, where it is still at hand."""
+    corpora: Mapping[str, DatasetManifest | None] = field(default_factory=dict)
+    """The datasets, by what stands before the names of their sources: nothing, or `replay/`. None where one is no
+    longer at hand."""
 
 
 def model_card(facts: CardFacts, model: ModelConfig, tokenizer: Tokenizer, proof: dict[str, Any]) -> str:
@@ -167,22 +168,25 @@ def _tokenizer_rows(tokenizer: Tokenizer) -> list[tuple[str, str]]:
 
 
 def _corpus(facts: CardFacts) -> str:
-    corpus = facts.corpus
     if facts.base_model is not None and not (facts.state and facts.state.get("step")):
         return "None here: the model is as it was imported."
-    if corpus is None:
-        return "The dataset was not at hand when this card was written; its fingerprint is in the proof below."
     rows = [
         (
-            escape(source),
+            escape(f"{prefix}{source}"),
             f"{corpus.documents('train', source):,}",
             f"{corpus.characters('train', source):,}",
             f"{corpus.bytes('train', source):,}",
             f"{corpus.tokens('train', source):,}",
         )
+        for prefix, corpus in facts.corpora.items()
+        if corpus is not None
         for source in corpus.sources
     ]
-    return _table(("Source", "Documents", "Characters", "UTF-8 bytes", "Tokens"), rows)
+    parts = [_table(("Source", "Documents", "Characters", "UTF-8 bytes", "Tokens"), rows)] if rows else []
+    if not rows or None in facts.corpora.values():
+        which = "A replayed dataset" if rows else "The dataset"
+        parts.append(f"{which} was not at hand when this card was written; its fingerprint is in the proof below.")
+    return "\n\n".join(parts)
 
 
 def _training(facts: CardFacts) -> str:

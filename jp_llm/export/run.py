@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import jp_llm
-from jp_llm.checkpoint.format import MANIFEST, TOKENIZER, damage
+from jp_llm.checkpoint.format import MANIFEST, TOKENIZER, Manifest, damage
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import resolve
 from jp_llm.config.build import build
 from jp_llm.config.model import ModelConfig
 from jp_llm.export.config import ExportConfig
-from jp_llm.export.folder import check_target, new_folder
+from jp_llm.export.folder import check_target
 from jp_llm.export.model_card import CardFacts, model_card
 from jp_llm.export.to_hf import write_model
 from jp_llm.export.verify import verify
 from jp_llm.model.source import ParameterSource
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, fingerprint_of, sha256_of, write_json
+from jp_llm.runtime.new_folder import new_folder
 from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
@@ -65,7 +66,7 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
         base_model=manifest.origin.get("name"),
         training=manifest.config,
         state=manifest.state,
-        corpus=_corpus(manifest.config, manifest.data_fingerprint),
+        corpora=_corpora(manifest),
     )
     origin = {
         "checkpoint": checkpoint.name,
@@ -75,6 +76,7 @@ def export_checkpoint(checkpoint: Path, target: Path, config: ExportConfig) -> d
         "state": manifest.state,
         "run_config_sha256": fingerprint_of(manifest.config),
         "data_fingerprint": manifest.data_fingerprint,
+        "datasets": manifest.datasets,
     }
     return export(reader, model, tokenizer, target, config, facts, origin)
 
@@ -106,7 +108,8 @@ def export(
         raise UserError(
             f"the model has {model.vocab_size} token ids, the tokenizer {tokenizer.vocab_size}: not of the same run"
         )
-    with new_folder(target, overwrite=config.overwrite) as folder:
+    check_target(target, overwrite=config.overwrite)
+    with new_folder(target) as folder:
         hashes = write_model(
             folder, source, model, tokenizer, dtype=config.dtype, max_shard_bytes=config.max_shard_bytes
         )
@@ -147,13 +150,16 @@ def _copy_license(path: Path, folder: Path) -> None:
     shutil.copyfile(path, folder / "LICENSE")
 
 
-def _corpus(run_config: dict[str, Any], fingerprint: str) -> DatasetManifest | None:
-    """The dataset of the run, if it still lies where it lay and is the same."""
-    try:
-        corpus = DatasetManifest.load(Path(run_config["data"]["path"]))
-    except (KeyError, UserError):
-        return None
-    return corpus if corpus.fingerprint == fingerprint else None
+def _corpora(manifest: Manifest) -> dict[str, DatasetManifest | None]:
+    """The datasets of the run, as far as they still lie where they lay and are the same."""
+    found: dict[str, DatasetManifest | None] = {}
+    for number, (path, fingerprint) in enumerate(manifest.datasets.items()):
+        try:
+            corpus = DatasetManifest.load(Path(path))
+        except UserError:
+            corpus = None
+        found["replay/" if number else ""] = corpus if corpus and corpus.fingerprint == fingerprint else None
+    return found
 
 
 def _versions() -> dict[str, str]:

@@ -22,13 +22,13 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as HFTokenizer
 
 from jp_llm.export.probe_texts import probe_texts as probe_texts
-from jp_llm.huggingface.reload import load_tokenizer
+from jp_llm.huggingface.reload import load_tokenizer, quiet_transformers
 from jp_llm.huggingface.sentencepiece import bpe_merges
 from jp_llm.huggingface.tokenizer import adopted_tokenizer, needs_conversion
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import atomic_writer, read_json, sha256_of, write_json
 from jp_llm.tokenizer.adopt import EXPORTED_FOLDER, describe
-from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer, read_definition
+from jp_llm.tokenizer.adopted_tokenizer import TOKENIZER_FILE, AdoptedTokenizer, read_definition
 from jp_llm.tokenizer.sentencepiece_tokenizer import SentencePieceTokenizer
 from jp_llm.tokenizer.tokenizer import Piece, Tokenizer
 
@@ -98,16 +98,21 @@ def _write_adopted(tokenizer: AdoptedTokenizer, folder: Path) -> None:
             raise UserError(f"{tokenizer.folder / name}: has changed since the tokenizer was adopted; copy it again")
         with atomic_writer(folder / name) as file:
             file.write((tokenizer.folder / name).read_bytes())
-    texts = probe_texts()
-    if _first_difference(tokenizer, _loaded(folder), texts) is None:
-        return
-    # Many classes of transformers 5 rebuild a tokenizer in their own way; this one takes tokenizer.json as it is.
+    try:
+        if _first_difference(tokenizer, load_tokenizer(folder), probe_texts()) is None:
+            return
+        what = "gives other ids than the model was trained with"
+    except UserError:
+        what = "loads no tokenizer"
+    # Many classes of transformers 5 rebuild a tokenizer in their own way, and others are programs of the publisher;
+    # this one takes tokenizer.json as it is.
     path = folder / _CONFIG_FILE
     config = read_json(path) if path.is_file() else {}
-    write_json(path, config | {"tokenizer_class": _CLASS_THAT_REBUILDS_NOTHING})
+    kept = {key: value for key, value in config.items() if key != "auto_map"}
+    write_json(path, kept | {"tokenizer_class": _CLASS_THAT_REBUILDS_NOTHING})
     print(
-        f"{folder}: with the class {config.get('tokenizer_class')!r}, transformers gives other ids than the model was "
-        f"trained with; {_CONFIG_FILE} now names {_CLASS_THAT_REBUILDS_NOTHING}",
+        f"{folder}: with the class {config.get('tokenizer_class')!r}, transformers {what}; {_CONFIG_FILE} now names "
+        f"{_CLASS_THAT_REBUILDS_NOTHING}",
         file=sys.stderr,
     )
 
@@ -121,7 +126,7 @@ def verify_hf_tokenizer(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]
     Raises:
         UserError: something differs; the message shows the first text.
     """
-    loaded = _loaded(folder)
+    loaded = load_tokenizer(folder)
     if isinstance(tokenizer, AdoptedTokenizer):
         difference = _first_difference(tokenizer, loaded, texts)
         if difference is not None:
@@ -144,8 +149,8 @@ def verify_hf_tokenizer(tokenizer: Tokenizer, folder: Path, texts: Sequence[str]
 def load_as_trained(folder: Path) -> Any:
     """The tokenizer of a Hugging Face folder for transformers, with the ids of its files.
 
-    transformers 5 rebuilds many tokenizers in its own way (`docs/tokenizer.md`). Where that gives other ids, the files
-    are taken as they are, and this is said on stderr.
+    transformers 5 rebuilds many tokenizers in its own way (`docs/tokenizer.md`). Where that gives other ids, or needs a
+    program of the publisher, tokenizer.json is taken as it is, and this is said on stderr.
 
     Raises:
         UserError: it cannot be loaded.
@@ -156,32 +161,36 @@ def load_as_trained(folder: Path) -> Any:
         with tempfile.TemporaryDirectory() as work:
             adopted_tokenizer(folder, Path(work))
             return PreTrainedTokenizerFast.from_pretrained(work, local_files_only=True)
-    loaded = load_tokenizer(folder)
-    if type(loaded) is PreTrainedTokenizerFast:
-        return loaded
+    try:
+        loaded = load_tokenizer(folder)
+    except UserError as error:
+        if not (folder / TOKENIZER_FILE).is_file():
+            raise
+        reason = str(error)
+    else:
+        difference = None if type(loaded) is PreTrainedTokenizerFast else _difference_to_files(folder, loaded)
+        if difference is None:
+            return loaded
+        reason = f"with the class {type(loaded).__name__}, {difference}"
+    try:
+        with quiet_transformers():
+            found = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise UserError(f"{folder}: transformers cannot load {TOKENIZER_FILE}: {error}") from error
+    print(f"{folder}: {TOKENIZER_FILE} is used as it is ({_shortened(reason)})", file=sys.stderr)
+    return found
+
+
+def _difference_to_files(folder: Path, loaded: Any) -> str | None:
     try:
         tokenizer = AdoptedTokenizer(folder, describe(folder), read_definition(folder))
     except UserError:
-        return loaded  # of a kind that transformers alone can read
-    difference = _first_difference(tokenizer, loaded, probe_texts())
-    if difference is None:
-        return loaded
-    print(
-        f"{folder}: with the class {type(loaded).__name__}, transformers gives other ids than tokenizer.json "
-        f"({_shortened(difference)}); tokenizer.json is used",
-        file=sys.stderr,
-    )
-    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        return None  # of a kind that transformers alone can read
+    return _first_difference(tokenizer, loaded, probe_texts())
 
 
 def _shortened(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
-
-
-def _loaded(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _first_difference(tokenizer: AdoptedTokenizer, loaded: Any, texts: Sequence[str]) -> str | None:

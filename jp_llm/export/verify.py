@@ -20,7 +20,7 @@ from jp_llm.export.source import RoundedSource
 from jp_llm.export.tokenizer import probe_texts, verify_hf_tokenizer
 from jp_llm.export.weights import DTYPES
 from jp_llm.huggingface import transforms
-from jp_llm.huggingface.parity import POSITIONS, compare_logits
+from jp_llm.huggingface.parity import POSITIONS, compare_logits, random_batches
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.model.source import ParameterSource, load_native
 from jp_llm.runtime.errors import UserError
@@ -124,25 +124,16 @@ def check_numbers(folder: Path, source: ParameterSource, model: ModelConfig) -> 
 
 
 def sample_tokens(model: ModelConfig, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
-    """Ids to compare logits on, at the last 256 positions of every row.
-
-    Two rows at random and two of short texts, [4, T] with T at most 256; and one row at random over the whole context,
-    where that is longer: a rotation that is slightly off shows at its end.
-    """
-    context = model.max_position_embeddings
-    length = min(context, POSITIONS)
-    generator = torch.Generator().manual_seed(0)
-    random = torch.randint(tokenizer.vocab_size, (2, length), generator=generator)
+    """Ids to compare logits on: those of `random_batches`, and in the first batch two rows of short texts."""
+    random, *longer = random_batches(tokenizer.vocab_size, model.max_position_embeddings)
+    length = random.shape[1]
     text: list[int] = []
     for probe in itertools.cycle(texts):
         text += [tokenizer.start_id, *tokenizer.encode(probe)[:30]]
         text += [] if tokenizer.end_id is None else [tokenizer.end_id]
         if len(text) >= 2 * length:
             break
-    batches = [torch.cat([random, torch.tensor(text[: 2 * length]).view(2, length)])]
-    if context > length:
-        batches.append(torch.randint(tokenizer.vocab_size, (1, context), generator=generator))
-    return batches
+    return [torch.cat([random, torch.tensor(text[: 2 * length]).view(2, length)]), *longer]
 
 
 def _class_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

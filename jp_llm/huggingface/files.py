@@ -40,35 +40,42 @@ def config_of(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; download it first: hf download <name> --local-dir {folder}")
-    if (folder / _ADAPTER).is_file() and not path.is_file():
-        raise UserError(
-            f"{folder}: holds a LoRA adapter and no model; merge it first: "
-            "peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(...)"
-        )
+    refuse_adapter(folder)
     if not path.is_file():
         raise UserError(f"{path}: missing, so this is no Hugging Face model folder")
     return read_json_object(path, "copy the folder again")
 
 
+def refuse_adapter(folder: Path) -> None:
+    """
+    Raises:
+        UserError: the folder holds a LoRA adapter and no model.
+    """
+    if (folder / _ADAPTER).is_file() and not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{folder}: holds a LoRA adapter and no model; merge it first: "
+            "peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload().save_pretrained(new_folder), and "
+            "copy the files of the tokenizer"
+        )
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights: one, or those that the index names, in the order of their names.
+
+    Where both are there, transformers reads the one and looks at no index; so do we.
 
     Raises:
         UserError: there are none that can be read, or one that the index names is missing.
     """
-    index = folder / INDEX_FILE
-    if index.is_file():
-        places = (_parsed(index) or {}).get("weight_map")
-        if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
-            raise UserError(f"{index}: has no weight_map; copy the folder again")
+    if (folder / WEIGHT_FILE).is_file():
+        return [folder / WEIGHT_FILE]
+    if places := _index(folder):
         names = sorted(set(places.values()))
         if outside := [name for name in names if Path(name).name != name]:
-            raise UserError(f"{index}: {outside[0]!r} is no plain file name")
+            raise UserError(f"{folder / INDEX_FILE}: {outside[0]!r} is no plain file name")
         if missing := [name for name in names if not (folder / name).is_file()]:
             raise UserError(*(f"{folder / name}: missing; copy the folder again" for name in missing))
         return [folder / name for name in names]
-    if (folder / WEIGHT_FILE).is_file():
-        return [folder / WEIGHT_FILE]
     if any((folder / name).is_file() for name in _PICKLES):
         raise UserError(
             f"{folder}: the weights are pickled (.bin), and a pickle can run any program; convert them once, where you "
@@ -92,12 +99,23 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
                     raise UserError(f"{path}: {key} is also in {found[key].file.name}; copy the folder again")
                 part = file.get_slice(key)
                 found[key] = StoredTensor(path, key, tuple(part.get_shape()), part.get_dtype())
-    if (folder / INDEX_FILE).is_file():
-        places: dict[str, str] = read_json(folder / INDEX_FILE)["weight_map"]
-        moved = [key for key, name in places.items() if key not in found or found[key].file.name != name]
+    if not (folder / WEIGHT_FILE).is_file():
+        moved = [key for key, name in _index(folder).items() if key not in found or found[key].file.name != name]
         if moved:
             raise UserError(f"{folder / INDEX_FILE}: {', '.join(moved[:5])} not where it says; copy the folder again")
     return found
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """{tensor: file}; empty where there is no index."""
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        return {}
+    content = _parsed(path)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
+        raise UserError(f"{path}: has no weight_map; copy the folder again")
+    return places
 
 
 def _parsed(path: Path) -> Any:

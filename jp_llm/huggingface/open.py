@@ -5,7 +5,7 @@ from pathlib import Path
 from jp_llm.checkpoint.format import TOKENIZER
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import resolve
-from jp_llm.huggingface.files import CONFIG_FILE
+from jp_llm.huggingface.files import CONFIG_FILE, refuse_adapter
 from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
@@ -51,4 +51,5 @@ def _existing(path: Path) -> Path:
     path = path.expanduser()
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; name a Hugging Face folder, a run folder or a step_N folder")
+    refuse_adapter(path)
     return path

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from jp_llm.arch.registry import form_of
 from jp_llm.huggingface.files import config_of
 from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.runtime.errors import UserError
@@ -37,7 +38,7 @@ def origin_of(
         files_sha256 = {path.name: sha256_of(path) for path in files}
     return {
         "name": name or folder.name,
-        "class": (values.get("architectures") or [values["model_type"]])[0],
+        "class": form_of(reader.model.arch).class_name,
         "license": license,
         "dtypes": list(reader.dtypes),
         "config": values,

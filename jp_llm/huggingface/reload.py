@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from jp_llm.runtime.errors import UserError
 
@@ -27,7 +26,8 @@ def load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, list[st
             model, info = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    # Each library below it has errors of its own for a folder of somebody else.
+    except Exception as error:
         raise UserError(f"{folder}: transformers cannot load the model: {error}") from error
     return model.eval(), {kind: sorted(map(str, names)) for kind, names in info.items() if names}
 
@@ -43,7 +43,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:
         raise UserError(f"{folder}: transformers cannot load the tokenizer: {error}") from error
 
 

@@ -1,10 +1,6 @@
 """`launch/import_hf.py`: Hugging Face folder in, verified checkpoint out."""
 
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -13,6 +9,7 @@ from typing import Any
 import torch
 
 from jp_llm.arch.huggingface import UnsupportedModel, read_config
+from jp_llm.checkpoint.format import MANIFEST
 from jp_llm.checkpoint.reader import CheckpointReader
 from jp_llm.checkpoint.store import CheckpointStore
 from jp_llm.checkpoint.writer import Contents, write_weights
@@ -25,7 +22,7 @@ from jp_llm.huggingface.reader import HuggingFaceReader
 from jp_llm.huggingface.reload import quiet_transformers
 from jp_llm.model.source import load_native
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import fsync_directory
+from jp_llm.runtime.new_folder import new_folder
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 
@@ -48,7 +45,7 @@ def run(config: ImportConfig) -> None:
     folder = Path(config.model).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: exists; choose another output_dir, or delete it")
-    if folder.is_dir() and not is_huggingface(folder) and list(folder.glob("**/manifest.json")):
+    if not is_huggingface(folder) and ((folder / MANIFEST).is_file() or CheckpointStore(folder).folder.is_dir()):
         raise UserError(f"{folder}: is a checkpoint of jp-llm already; it can be trained on as it is")
     reader = HuggingFaceReader(folder)
     _check_effective(folder)
@@ -57,7 +54,7 @@ def run(config: ImportConfig) -> None:
         _check_vocabulary(reader, tokenizer)
         origin = origin_of(reader, name=config.name, license=config.license or stated_license(folder))
         _describe(reader, tokenizer, origin)
-        with _new_folder(target) as temporary:
+        with new_folder(target) as temporary:
             checkpoint = CheckpointStore(temporary).path(0)
             write_weights(
                 checkpoint,
@@ -126,7 +123,8 @@ def _check_effective(folder: Path) -> None:
         ours, theirs = read_config(config_of(folder)).fields, read_config(effective).fields
     except UnsupportedModel as error:
         raise UserError(*(f"{folder}: by transformers' reading, {problem}" for problem in error.problems)) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    # The checks of transformers have errors of their own.
+    except Exception as error:
         raise UserError(f"{folder}: transformers cannot read config.json: {error}") from error
     if wrong := [key for key in ours if ours[key] != theirs[key]]:
         raise UserError(
@@ -162,22 +160,3 @@ def _describe(reader: HuggingFaceReader, tokenizer: Tokenizer, origin: dict[str,
         print("tokenizer: text is put into lower case")
     for note in reader.notes:
         print(f"note: {note}")
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its name at the end, and is deleted after any error."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        (temporary / "checkpoints").mkdir(parents=True)
-        yield temporary
-        fsync_directory(temporary)
-        if target.exists():
-            target.rmdir()  # empty, as was checked
-        os.rename(temporary, target)
-        fsync_directory(target.parent)
-    except OSError as error:
-        raise UserError(f"{target}: could not be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

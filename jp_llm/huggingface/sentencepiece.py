@@ -7,7 +7,7 @@ built here, and differences that remain are counted.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ _OF_ANOTHER_MACHINE = ("auto_map", "name_or_path", "special_tokens_map_file", "t
 _SPACE = "▁"
 _UNIGRAM, _BPE = 1, 2
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
+_SWITCHES = ("lstrip", "rstrip", "normalized", "single_word", "special")
 _SPECIAL = ("unk", "bos", "eos", "pad", "cls", "sep", "mask")
 
 
@@ -68,8 +69,10 @@ def convert(folder: Path, target: Path, *, lower_case: bool = False) -> None:
     """
     path, processor = _processor(folder)
     model = _parsed(path)
-    special = _special_tokens(folder, processor)
+    added = _added_tokens(folder, len(model.pieces))
+    special = _special_tokens(folder, processor, added)
     backend = _backend(model, processor, set(special.values()), path, lower_case=lower_case)
+    backend.add_tokens(_behind(added, set(special.values())))
     target.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         # The tokens that it names stand in the new tokenizer_config.json, as far as the model has them.
@@ -77,7 +80,8 @@ def convert(folder: Path, target: Path, *, lower_case: bool = False) -> None:
             shutil.copyfile(folder / name, target / name)
     with atomic_writer(target / TOKENIZER_FILE) as file:
         file.write(backend.to_str(pretty=True).encode())
-    write_json(target / TOKENIZER_CONFIG_FILE, _config(folder, processor, special) | {"do_lower_case": lower_case})
+    config = _config(folder, processor, special, added) | {"do_lower_case": lower_case}
+    write_json(target / TOKENIZER_CONFIG_FILE, config)
 
 
 def compare(
@@ -125,14 +129,17 @@ def _processor(folder: Path) -> tuple[Path, Any]:
         raise UserError(f"{path}: cannot be read as a SentencePiece model ({error}); copy it again") from error
 
 
-def _config(folder: Path, processor: Any, special: Mapping[str, str]) -> dict[str, Any]:
+def _config(
+    folder: Path, processor: Any, special: Mapping[str, str], added: Mapping[str, Mapping[str, bool]]
+) -> dict[str, Any]:
     """tokenizer_config.json as it was, but for what would make transformers build another tokenizer, or add tokens."""
     before = _values(folder / TOKENIZER_CONFIG_FILE)
     left_out = {*_OF_ANOTHER_MACHINE, *(f"{name}_token" for name in _SPECIAL)}
     kept = {key: value for key, value in before.items() if key not in left_out}
     for key in ("additional_special_tokens", "extra_special_tokens"):
         if isinstance(kept.get(key), list):
-            kept[key] = [token for token in kept[key] if isinstance(token, str) and _is_piece(token, processor)]
+            texts = [token for token in kept[key] if isinstance(token, str)]
+            kept[key] = [text for text in texts if text in added or _is_piece(text, processor)]
     return (
         {"model_input_names": ["input_ids", "attention_mask"]}
         | kept
@@ -221,7 +228,31 @@ def _composed(processor: Any) -> list[tuple[str, str]]:
     return [(pair, one) for pair, one in made if len(one) == 1]
 
 
-def _special_tokens(folder: Path, processor: Any) -> dict[str, str]:
+def _added_tokens(folder: Path, pieces: int) -> dict[str, Mapping[str, bool]]:
+    """Tokens that other files put behind the vocabulary of the model, in the order of their ids, and their switches."""
+    numbers: dict[str, Any] = dict(_values(folder / "added_tokens.json"))
+    switches: dict[str, Mapping[str, bool]] = {}
+    for number, token in (_values(folder / TOKENIZER_CONFIG_FILE).get("added_tokens_decoder") or {}).items():
+        about = token if isinstance(token, Mapping) else {"content": token}
+        numbers[about["content"]] = int(number)
+        switches[about["content"]] = {name: bool(about[name]) for name in _SWITCHES if name in about}
+    behind = sorted((text for text in numbers if numbers[text] >= pieces), key=lambda text: numbers[text])
+    if [numbers[text] for text in behind] != list(range(pieces, pieces + len(behind))):
+        raise UserError(f"{folder}: its added tokens do not follow the {pieces} pieces of the model one by one")
+    return {text: switches.get(text, {}) for text in behind}
+
+
+def _behind(added: Mapping[str, Mapping[str, bool]], special: Collection[str]) -> list[Any]:
+    from tokenizers import AddedToken
+
+    defaults = {"normalized": False}
+    return [
+        AddedToken(text, **(defaults | {"special": text in special} | dict(switches)))
+        for text, switches in added.items()
+    ]
+
+
+def _special_tokens(folder: Path, processor: Any, added: Collection[str]) -> dict[str, str]:
     """{unk, bos, ...: text}: what the files of the folder say, and else what the model itself calls so."""
     found: dict[str, str] = {}
     for name in ("unk", "bos", "eos", "pad"):
@@ -233,8 +264,8 @@ def _special_tokens(folder: Path, processor: Any) -> dict[str, str]:
         for name in _SPECIAL:
             value = values.get(f"{name}_token")
             text = value.get("content") if isinstance(value, Mapping) else value
-            # A token that is no piece would get a new id behind the vocabulary.
-            if isinstance(text, str) and _is_piece(text, processor):
+            # Another token would get a new id behind the vocabulary.
+            if isinstance(text, str) and (text in added or _is_piece(text, processor)):
                 found[name] = text
     return found
 

@@ -26,8 +26,8 @@ def adopted_tokenizer(folder: Path, target: Path, *, lower_case: bool | None = N
         lower_case: whether that one puts text into lower case first; None does what tokenizer_config.json says.
 
     Raises:
-        UserError: there is no tokenizer, or it is damaged or of a kind that cannot be read; or `lower_case` is asked of
-            a tokenizer.json, which decides that itself.
+        UserError: there is no tokenizer, or it is damaged or of a kind that cannot be read or converted; or
+            `lower_case` is asked of a tokenizer.json, which decides that itself.
     """
     if not needs_conversion(folder):
         if lower_case is not None:
@@ -46,7 +46,13 @@ def adopted_tokenizer(folder: Path, target: Path, *, lower_case: bool | None = N
         except UserError as error:
             problems = (problem.replace(str(made), str(folder)) for problem in error.problems)
             raise UserError(*problems) from None
-    print(f"{folder}: {_in_words(compare(folder, tokenizer, lower_case=lower), lower_case=lower)}", file=sys.stderr)
+    found = compare(folder, tokenizer, lower_case=lower)
+    if 2 * found.different > found.texts:
+        raise UserError(
+            f"{folder}: a tokenizer.json made of its SentencePiece model gives other ids on {found.different} of "
+            f"{found.texts} texts, so the model would read other words; it has settings that cannot be converted"
+        )
+    print(f"{folder}: {_in_words(found, lower_case=lower)}", file=sys.stderr)
     return tokenizer
 
 

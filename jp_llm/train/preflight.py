@@ -43,6 +43,14 @@ class Preflight:
         """The tokenizer of the dataset."""
         return Path(self.config.data.path) / self.train_data.manifest.tokenizer.folder
 
+    def datasets(self) -> dict[str, str]:
+        """Fingerprint of each dataset folder: of data.path, then of the replay."""
+        data = self.config.data
+        found = {data.path: self.train_data.manifest.fingerprint}
+        if data.replay is not None:
+            found[data.replay.path] = DatasetManifest.load(Path(data.replay.path)).fingerprint
+        return found
+
     @property
     def run_dir(self) -> Path:
         """The run folder."""

@@ -53,6 +53,7 @@ class Saver:
         """Every process makes its own at the same time."""
         self.preflight = preflight
         self.data_fingerprint = preflight.train_data.fingerprint
+        self.datasets = preflight.datasets()
         self.origin: dict[str, Any] = {}
         """What the run began with, as its checkpoints say; empty where the first weights were random."""
         self.events = Events(preflight.run_dir, preflight.world)
@@ -148,6 +149,7 @@ class Saver:
             tokenizer_folder=self.preflight.tokenizer_folder,
             tokenizer_fingerprint=self.preflight.tokenizer.fingerprint,
             data_fingerprint=self.data_fingerprint,
+            datasets=self.datasets,
         )
 
     def _write(self, step: int, state: State, contents: Contents) -> float:

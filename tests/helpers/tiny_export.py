@@ -89,7 +89,9 @@ def export_decoder(decoder: Decoder, tokenizer: Tokenizer, target: Path, **setti
     return export(DecoderSource(decoder), decoder.config, tokenizer, target, config, facts, {})
 
 
-def write_checkpoint(folder: Path, decoder: Decoder, tokenizer: Tokenizer, **config: Any) -> None:
+def write_checkpoint(
+    folder: Path, decoder: Decoder, tokenizer: Tokenizer, datasets: dict[str, str] | None = None, **config: Any
+) -> None:
     """A checkpoint of one process, with moments of zero."""
     store = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
@@ -111,6 +113,7 @@ def write_checkpoint(folder: Path, decoder: Decoder, tokenizer: Tokenizer, **con
             tokenizer_folder=tokenizer.folder,
             tokenizer_fingerprint=tokenizer.fingerprint,
             data_fingerprint="0" * 64,
+            datasets=datasets or {},
         )
         write(folder, state, contents)
     finally:

@@ -1,5 +1,6 @@
 """Opening Hugging Face folders, checkpoints and run folders alike."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tiny_export import export_decoder, tiny_config, tiny_decoder, write_checkpo
 
 from jp_llm.export.inference import huggingface_folder, open_model
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.adopt import adopt
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 
@@ -54,6 +56,24 @@ def test_a_folder_and_a_checkpoint_open_as_the_same_model(run_dir: Path, tokeniz
         assert torch.equal(one.model(input_ids=tokens_BT).logits, two.model(input_ids=tokens_BT).logits)
     assert one.model.dtype == torch.float32
     assert open_model(tmp_path / "model", "cpu", "bf16").model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("named", "start"), [({"bos_token_id": 3, "eos_token_id": 2}, 3), ({"eos_token_id": 2}, 2)])
+def test_a_text_begins_as_in_training_where_only_config_json_says_how(
+    named: dict[str, int], start: int, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    export_decoder(tiny_decoder(tiny_config(tokenizer)), tokenizer, folder, verify="structure")
+    shutil.rmtree(folder / "sentencepiece")
+    (folder / "generation_config.json").unlink()
+    for name, removed, added in (("tokenizer_config.json", "_token", {}), ("config.json", "_token_id", named)):
+        values = json.loads((folder / name).read_text())
+        kept = {key: value for key, value in values.items() if not key.endswith(removed)}
+        (folder / name).write_text(json.dumps(kept | added))
+    assert open_model(folder, "cpu", "auto").start_id == start == adopt(folder, tmp_path / "adopted").start_id
+    (folder / "config.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match="names neither a bos nor an eos token"):
+        open_model(folder, "cpu", "auto")
 
 
 def test_missing_weights_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:

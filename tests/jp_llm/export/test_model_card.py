@@ -30,7 +30,7 @@ def card(tokenizer: Tokenizer, text: str = "demo") -> str:
         datasets=(text,),
         training={"model": {"arch": "palm"}, "note": text},
         state={"step": 1200, "consumed_tokens": 123456789},
-        corpus=corpus(text),
+        corpora={"": corpus(text), "replay/": corpus("old")},
     )
     proof = PROOF | {"origin": {"note": text}}
     return model_card(facts, tiny_config(tokenizer, arch="palm", num_key_value_heads=2), tokenizer, proof)
@@ -59,6 +59,8 @@ def test_states_the_facts(tokenizer: Tokenizer) -> None:
     assert f"| Parameters without embeddings and head | {without:,} |" in text
     assert f"| Parameters | {without + 579 * 64:,} |" in text
     assert "| demo | 12 | 7,890 | 23,456 | 3,456 |" in text
+    assert "| replay/old | 12 |" in text
+    assert "not at hand" not in text
     assert "| consumed\\_tokens | 123,456,789 |" in text
     assert tokenizer.fingerprint in text
 
@@ -78,14 +80,18 @@ def test_values_cannot_become_markup(tokenizer: Tokenizer) -> None:
     assert "<script>" not in body
     assert "\n# Owned" not in body
     assert "](http" not in body
-    (row,) = (line for line in body.splitlines() if "7,890" in line)
-    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    rows = [line for line in body.splitlines() if "7,890" in line]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [6, 6]
 
 
 def test_without_corpus_and_training(tokenizer: Tokenizer) -> None:
     text = model_card(CardFacts(name="demo", license="other"), tiny_config(tokenizer), tokenizer, PROOF)
     assert "datasets" not in front_matter(text)
-    assert "not at hand" in text
+    assert "The dataset was not at hand" in text
+    facts = CardFacts(name="demo", license="other", corpora={"": corpus("demo"), "replay/": None})
+    text = model_card(facts, tiny_config(tokenizer), tokenizer, PROOF)
+    assert "| demo | 12 |" in text
+    assert "A replayed dataset was not at hand" in text
 
 
 @pytest.mark.parametrize("inner", ["a", "```", "x\n````\ny", "`" * 9])

@@ -22,6 +22,7 @@ from jp_llm.export.config import ExportConfig
 from jp_llm.export.probe_texts import probe_texts
 from jp_llm.export.run import _rounded, run
 from jp_llm.runtime.errors import UserError
+from jp_llm.shards.manifest import DATASET_FILE, DatasetManifest, ShardManifest, TokenizerRecord
 from jp_llm.tokenizer.tokenizer import Tokenizer
 
 SNIPPET = """
@@ -74,6 +75,27 @@ def test_a_run_folder_means_its_newest_checkpoint(
     first, last = (load_file(tmp_path / name / "model.safetensors")["model.norm.weight"] for name in ("one", "run"))
     assert first.dtype == torch.bfloat16
     assert not torch.equal(first, last.bfloat16())
+
+
+def test_the_card_counts_the_datasets_that_are_still_the_same(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    record = TokenizerRecord("tokenizer", tokenizer.fingerprint, "sentencepiece", "0.2.3", 579, 0, 1, 2, 3)
+    found = {}
+    for name in ("new", "old"):
+        shard = ShardManifest(f"shards/{name}/train-00000", 12, 34, 7890, 23456, "uint16", 68, "a", 1, name)
+        dataset = DatasetManifest(record, "uint16", "c", {name: {"train": (shard,)}})
+        dataset.save(tmp_path / name)
+        found[str(tmp_path / name)] = dataset.fingerprint
+    write_checkpoint(tmp_path / "run/checkpoints/step_00000003", tiny_decoder(tiny_config(tokenizer)), tokenizer, found)
+    config = ExportConfig(checkpoint=str(tmp_path / "run"), output_dir=str(tmp_path / "model"), verify="structure")
+    run(config)
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| new | 12 | 7,890 | 23,456 | 34 |\n| replay/old | 12 |" in card
+    assert json.loads((tmp_path / "model" / "proof.json").read_text())["origin"]["datasets"] == found
+    shutil.copy(tmp_path / "old" / DATASET_FILE, tmp_path / "new")
+    run(config.model_copy(update={"overwrite": True}))
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "| new |" not in card
+    assert "was not at hand" in card
 
 
 def test_all_probe_texts_are_compared(

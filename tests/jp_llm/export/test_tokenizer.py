@@ -10,7 +10,7 @@ from other_tokenizers import FAMILIES, llama, open_calm
 from small_tokenizer import small_tokenizer, texts
 
 from jp_llm.export.probe_texts import probe_texts
-from jp_llm.export.tokenizer import SENTENCEPIECE_FOLDER, verify_hf_tokenizer, write_hf_tokenizer
+from jp_llm.export.tokenizer import SENTENCEPIECE_FOLDER, load_as_trained, verify_hf_tokenizer, write_hf_tokenizer
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.adopt import adopt
 from jp_llm.tokenizer.manifest import MANIFEST_FILE
@@ -160,6 +160,22 @@ def test_a_class_that_would_rebuild_an_adopted_tokenizer_is_replaced(
     before, after = (json.loads(files(tmp_path / name)[CONFIG]) for name in ("source", "hf"))
     assert after == before | {"tokenizer_class": "PreTrainedTokenizerFast"}
     assert files(tmp_path / "hf")[BACKEND] == files(tmp_path / "source")[BACKEND]
+
+
+def test_a_class_of_the_publisher_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its program is never run: tokenizer.json says all that is needed, for the export and for generation."""
+    source = open_calm(tmp_path / "source")
+    mine = {"tokenizer_class": "MyTokenizer", "auto_map": {"AutoTokenizer": ["mine.MyTokenizer", None]}}
+    change_json(source, source, CONFIG, lambda value: value.update(mine))
+    tokenizer = adopt(source, tmp_path / "tokenizer")
+    write_hf_tokenizer(tokenizer, tmp_path / "hf", model_max_length=64)
+    assert "with the class 'MyTokenizer', transformers loads no tokenizer" in capsys.readouterr().err
+    assert "auto_map" not in json.loads(files(tmp_path / "hf")[CONFIG])
+    verify_hf_tokenizer(tokenizer, tmp_path / "hf", PROBES[:50])
+    loaded = load_as_trained(source)
+    assert "tokenizer.json is used as it is" in capsys.readouterr().err
+    for text in texts(20, seed=6):
+        assert loaded(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
 
 
 def test_the_gate_notices_what_differs_from_an_adopted_tokenizer(tmp_path: Path) -> None:

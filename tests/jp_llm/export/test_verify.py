@@ -151,10 +151,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("level", ["full", "structure"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_after_writing_is_refused(
-    damage: str, level: str, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: str, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, change, message = DAMAGE[damage]
     write_model = run.write_model
@@ -166,7 +165,7 @@ def test_damage_after_writing_is_refused(
 
     monkeypatch.setattr(run, "write_model", damaged)
     with pytest.raises(UserError, match=message):
-        export_variant(name, tokenizer, tmp_path / "model", verify=level)
+        export_variant(name, tokenizer, tmp_path / "model", verify="structure")
     assert not list(tmp_path.iterdir())
 
 
@@ -197,15 +196,14 @@ def test_the_end_of_a_long_context_is_compared(
         export_decoder(decoder, tokenizer, tmp_path / "wrong")
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_structure_alone_accepts_every_variant(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["gpt2", "palm-qk-norm"])
+def test_structure_alone_writes_what_can_be_verified_later(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     decoder = tiny_decoder(tiny_config(tokenizer, **VARIANTS[name]))
     proof = export_decoder(
         decoder, tokenizer, tmp_path / "model", dtype="bf16", verify="structure", max_shard_bytes=20_000
     )
     assert proof["verification"]["level"] == "structure"
     assert proof["verification"]["positions"] == 0
-    # What was written stays verifiable later.
     again = verify(tmp_path / "model", DecoderSource(decoder), decoder.config, tokenizer, dtype="bf16", level="full")
     assert again.tensors == proof["verification"]["tensors"]
     assert again.max_difference <= 1e-5 * again.max_logit

@@ -11,9 +11,11 @@ import torch
 from published import small
 from safetensors.torch import save_file
 
+from jp_llm.export.inference import huggingface_folder
 from jp_llm.huggingface.files import INDEX_FILE, stored_tensors
 from jp_llm.huggingface.open import open_weights
 from jp_llm.huggingface.reader import HuggingFaceReader
+from jp_llm.huggingface.reload import load_model
 from jp_llm.runtime.errors import UserError
 
 Made = Callable[[str], Path]
@@ -64,6 +66,7 @@ def moved(folder: Path) -> None:
         (lambda folder: change_index(folder, lambda _: {}), "has no weight_map"),
         (lambda folder: change_index(folder, lambda _: {"a": "../secret.safetensors"}), "is no plain file name"),
         (lambda folder: (folder / INDEX_FILE).write_text("{"), "is no JSON"),
+        (lambda folder: (folder / INDEX_FILE).write_text("[1]"), "has no weight_map"),
         (lambda folder: (folder / "config.json").write_text("{"), r"config.json: is no JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), r"config.json: must be a JSON object"),
     ],
@@ -79,6 +82,15 @@ def test_a_damaged_folder_is_refused(
         HuggingFaceReader(folder)
 
 
+def test_one_file_wins_over_an_index_as_in_transformers(sharded: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(sharded, folder)
+    save_file({"model.norm.weight": torch.full((128,), 7.0)}, folder / "model.safetensors", {"format": "pt"})
+    assert [place.file.name for place in stored_tensors(folder).values()] == ["model.safetensors"]
+    norm = load_model(folder, torch.float32)[0].model.norm.weight
+    assert norm.unique().tolist() == [7.0]
+
+
 def test_pickled_weights_are_refused_with_the_way_to_convert_them(tmp_path: Path, made_small: Made) -> None:
     shutil.copy(made_small("rinna-1b") / "config.json", tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/owned'\ntR.")
@@ -89,8 +101,9 @@ def test_pickled_weights_are_refused_with_the_way_to_convert_them(tmp_path: Path
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     save_file({"a": torch.ones(1)}, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(UserError, match="merge_and_unload"):
-        HuggingFaceReader(tmp_path)
+    for opening in (HuggingFaceReader, open_weights, huggingface_folder):
+        with pytest.raises(UserError, match="merge_and_unload"):
+            opening(tmp_path)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path, made_small: Made) -> None:

@@ -23,6 +23,8 @@ from jp_llm.huggingface import run as run_module
 from jp_llm.huggingface import transforms
 from jp_llm.huggingface.config import ImportConfig
 from jp_llm.huggingface.open import open_weights, tokenizer_of
+from jp_llm.huggingface.parity import random_batches
+from jp_llm.huggingface.reload import load_model
 from jp_llm.huggingface.run import run
 from jp_llm.runtime.errors import UserError
 from jp_llm.tokenizer.tokenizer import Tokenizer
@@ -228,6 +230,26 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = published(tmp_path / "there", "llama-gqa", vocab_size=300)
     with pytest.raises(UserError, match="holds no tokenizer"):
         imported(folder, tmp_path / "run")
+
+
+@pytest.mark.parametrize("values", [{"use_cache": "yes"}, {"rms_norm_eps": 1}], ids=str)
+def test_a_configuration_that_transformers_cannot_read_is_refused(
+    values: dict[str, Any], own_export: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "there"
+    shutil.copytree(own_export, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+    with pytest.raises(UserError, match=r"there: transformers cannot read config\.json"):
+        imported(folder, tmp_path / "run")
+    with pytest.raises(UserError, match="there: transformers cannot load the model"):
+        load_model(folder, torch.float32)
+
+
+def test_a_long_context_is_compared_as_far_as_it_can_be() -> None:
+    assert [tuple(batch.shape) for batch in random_batches(10, 100)] == [(2, 100)]
+    assert [tuple(batch.shape) for batch in random_batches(10, 2048)] == [(2, 256), (1, 2048)]
+    assert [tuple(batch.shape) for batch in random_batches(10, 200_000)] == [(2, 256), (1, 4096)]
 
 
 @pytest.mark.parametrize(("settings", "problem"), [({}, "model: name a"), ({"model": "x"}, "output_dir: name the")])

@@ -14,6 +14,7 @@ from jp_llm.export.tokenizer import load_as_trained, verify_hf_tokenizer, write_
 from jp_llm.huggingface.sentencepiece import compare, convert
 from jp_llm.huggingface.tokenizer import adopted_tokenizer
 from jp_llm.runtime.errors import UserError
+from jp_llm.tokenizer.adopted_tokenizer import AdoptedTokenizer
 from jp_llm.train.origin import _how_to_encode
 
 RINNA = {
@@ -111,6 +112,42 @@ def test_a_special_token_that_is_no_piece_is_left_out(folder: Path, tmp_path: Pa
     assert made["extra_ids"] == 0, "other keys stay"
 
 
+def test_tokens_behind_the_vocabulary_keep_their_ids(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    switches = dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word"), False) | {"special": False}
+    decoder = {"900": {"content": "<|user|>"} | switches, "0": {"content": "<unk>"} | switches | {"special": True}}
+    config = RINNA | {"sep_token": "<|end|>", "added_tokens_decoder": decoder}
+    (copy / "tokenizer_config.json").write_text(json.dumps(config))
+    (copy / "added_tokens.json").write_text(json.dumps({"<|end|>": 901}))
+    tokenizer = adopted_tokenizer(copy, tmp_path / "made")
+    right: Any = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+    assert tokenizer.vocab_size == right.vocab_size() + 2 == 902
+    assert tokenizer.encode("猫<|user|>")[-1] == 900
+    assert isinstance(tokenizer, AdoptedTokenizer)
+    assert "<|end|>" in tokenizer.control_texts
+    assert "<|user|>" not in tokenizer.control_texts
+    for text in HARD:
+        assert tokenizer.encode(text) == right.encode(text)
+    (copy / "added_tokens.json").write_text(json.dumps({"<|end|>": 903}))
+    with pytest.raises(UserError, match="added tokens do not follow the 900 pieces"):
+        adopted_tokenizer(copy, tmp_path / "not")
+
+
+def test_a_model_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.txt"
+    sample.write_text("\n".join(texts(200)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(sample),
+        model_prefix=str(tmp_path / "spiece"),
+        vocab_size=850,
+        treat_whitespace_as_suffix=True,
+        minloglevel=2,
+    )
+    with pytest.raises(UserError, match="gives other ids on 10 of 10 texts"):
+        adopted_tokenizer(tmp_path, tmp_path / "made")
+
+
 def test_generation_and_evaluation_use_the_ids_of_sentencepiece(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +170,7 @@ def test_generation_and_evaluation_use_the_ids_of_sentencepiece(
     config = json.loads((made / "tokenizer_config.json").read_text())
     (made / "tokenizer_config.json").write_text(json.dumps(config | {"tokenizer_class": "T5Tokenizer"}))
     loaded = load_as_trained(made)
-    assert "tokenizer.json is used" in capsys.readouterr().err
+    assert "tokenizer.json is used as it is (with the class" in capsys.readouterr().err
     for text in HARD:
         assert loaded(text, add_special_tokens=False)["input_ids"] == right.encode(text), text
 

@@ -22,6 +22,7 @@ from jp_llm.config.run import RunConfig
 from jp_llm.parallel.slices import Piece, whole_slice
 from jp_llm.runtime.errors import UserError
 from jp_llm.runtime.files import fingerprint_of, read_json_lines
+from jp_llm.shards.manifest import DatasetManifest
 from jp_llm.train.preflight import check
 from jp_llm.train.saver import Saver
 from jp_llm.train.state import TrainState
@@ -244,6 +245,7 @@ def test_what_a_checkpoint_says_of_its_run(data: Path, saved: Path) -> None:
     preflight = check(run_config(data__path=str(data)))
     assert manifest.tokenizer_fingerprint == preflight.tokenizer.fingerprint
     assert manifest.data_fingerprint == preflight.train_data.fingerprint
+    assert manifest.datasets == {str(data): DatasetManifest.load(data).fingerprint}
     assert manifest.parameters == parameter_shapes(preflight.config.model)
 
 
