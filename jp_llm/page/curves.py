@@ -103,7 +103,7 @@ def curves(
     parts = [*_grid(x_axis, y_axis, x_label), *_marks(marks, x_axis)]
     for one in drawn:
         parts += _drawn(one, x_axis, y_axis)
-    picture = element("svg", *parts, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img")
+    picture = element("svg", *parts, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img", aria_label=title)
     return element("figure", element("figcaption", title), _legend(drawn, marks), picture)
 
 
@@ -112,8 +112,10 @@ def _y_axis(series: Sequence[Series], from_zero: bool) -> _Axis:
     low, high = float(values.min()), float(values.max())
     if not from_zero and low > 0 and high / low > _LOGARITHMIC_FROM:
         return _Axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic=True)
+    if from_zero and low >= 0:
+        return _Axis(0.0, 1.04 * high or 1.0, HEIGHT - BOTTOM, TOP)
     margin = 0.04 * (high - low)
-    return _widened(0.0 if from_zero and low >= 0 else low - margin, high + margin, HEIGHT - BOTTOM, TOP)
+    return _widened(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
 
 
 def _widened(low: float, high: float, begin: float, end: float) -> _Axis:
@@ -178,7 +180,9 @@ def _drawn(one: Series, x_axis: _Axis, y_axis: _Axis) -> Iterator[Html]:
 def _pieces(x: Numbers, y: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
     """A curve ends where nothing is recorded, and where x goes back."""
     finite = np.isfinite(y)
-    breaks = np.flatnonzero((~finite[1:] & finite[:-1]) | (x[1:] < x[:-1])) + 1
+    gaps, back = ~finite[1:] & finite[:-1], x[1:] < x[:-1]
+    # More gaps than points could not be seen, and would make a large file.
+    breaks = np.flatnonzero(back if gaps.sum() > STRETCHES else gaps | back) + 1
     for xs, ys in zip(np.split(x, breaks), np.split(y, breaks), strict=True):
         kept = np.isfinite(ys)
         if kept.any():

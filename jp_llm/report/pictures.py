@@ -23,14 +23,14 @@ _UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 _SELDOM = {"mfu", "peak_memory_bytes"}
 """Not recorded where the device has none."""
 _FROM_ZERO = {"learning_rate", "tokens_per_second", "mfu", "peak_memory_bytes"}
-_OF_SKIPS = {"skip", "rewind", "restart", "hang", "process died", "copies differ", "stop"}
+_OVER_STEPS = {"skip", "rewind", "restart", "hang", "process died", "copies differ", "stop"}
 """Kinds of marks that stand on curves over steps; the others would only be in the way."""
 
 
 def pictures(runs: Sequence[RunRecord]) -> Html:
     """Of what was recorded; one run with its marks, several by colour."""
     single = len(runs) == 1
-    shown = _distinct([mark for mark in marks(runs[0], over="step") if mark.kind in _OF_SKIPS]) if single else []
+    shown = [mark for mark in marks(runs[0], over="step") if mark.kind in _OVER_STEPS] if single else []
     found = []
     for column, title in _TITLES.items():
         series = [one for place, run in enumerate(runs) for one in _series(run, column, place, single)]
@@ -53,8 +53,8 @@ def _series(run: RunRecord, column: str, place: int, single: bool) -> list[Serie
     found = []
     if single and column == "loss" and np.isfinite(run.train.given_up(column)).any():
         name = "that counts"
-        lost = (run.train.given_up("step"), run.train.given_up(column))
-        found.append(Series("given up by a restart or a rewind", *lost, colour=1, faint=True))
+        lost = run.train.given_up(column)
+        found.append(Series("given up by a restart or a rewind", run.train.columns["step"], lost, 1, faint=True))
     return [Series(name, x, y, colour), *found]
 
 
@@ -118,8 +118,3 @@ def _progress(run: RunRecord) -> Html:
 
 def _numbers(values: Sequence[float]) -> Numbers:
     return np.array(values, np.float64)
-
-
-def _distinct(found: Sequence[Mark]) -> list[Mark]:
-    """A hang and the restart from it stand where the step is known."""
-    return [mark for mark in found if np.isfinite(mark.x)]
