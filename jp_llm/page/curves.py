@@ -16,14 +16,14 @@ from jp_llm.page.element import Html, coordinate, element, joined
 
 Numbers = NDArray[np.float64]
 
-WIDTH, HEIGHT = 600.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 16.0, 34.0
+WIDTH, HEIGHT = 600.0, 234.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 16.0, 38.0
 STRETCHES = 250
 """Points of a curve."""
 COLOURS = 8
 _LOGARITHMIC_FROM = 40.0
 """Largest over least value, from which a linear axis would hide most of a curve."""
-_LETTER_WIDTH = 9.0
+_LETTER_WIDTH = 13.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _grid(x_axis: _Axis, y_axis: _Axis, x_label: str) -> Iterator[Html]:
     for value in x_axis.ticks():
         x = x_axis.place(value)
         yield element("line", x1=coordinate(x), x2=coordinate(x), y1=bottom, y2=bottom + 3, class_="grid")
-        yield element("text", short(value), x=coordinate(x), y=bottom + 14, class_="label")
+        yield element("text", short(value), x=coordinate(x), y=bottom + 17, class_="label")
     yield element("text", x_label, x=WIDTH - RIGHT, y=HEIGHT - 5, class_="end")
 
 

@@ -255,7 +255,7 @@ def _against(name: str, plan: float, actual: float, form: str) -> Html:
 
 
 def _evaluation(run: RunRecord) -> Iterator[Html]:
-    """Every object of objects becomes a table; the rest is shown as it is."""
+    """The measures by source as a table; the rest is shown as it is."""
     if not run.evaluation:
         return
     yield element("h2", "Evaluation")
