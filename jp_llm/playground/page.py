@@ -15,6 +15,7 @@ _SLIDERS: tuple[tuple[str, float, float, float, str], ...] = (
     ("top_p", 0.05, 1.0, 0.01, "draw from the likeliest tokens with this probability together; 1 from all"),
     ("top_k", 0, 1000, 1, "draw from this many likeliest tokens; 0 from all"),
     ("repetition_penalty", 1.0, 2.0, 0.05, "above 1 makes what was said less likely"),
+    ("no_repeat_ngram_size", 0, 10, 1, "no sequence of this many tokens occurs twice; 0 allows it"),
 )
 """Setting, least, largest, step, words."""
 
@@ -57,7 +58,7 @@ def build_page(trials: Trials, prompt: str, *, has_guard: bool) -> Any:
         def run(model: str, prompt: str | None, seed: float | None, *values: float) -> Iterator[tuple[str, str, str]]:
             settings: dict[str, Any] = {"seed": int(seed or 0)}
             for (name, *_), value in zip(_SLIDERS, values, strict=True):
-                settings[name] = int(value) if name in ("max_new_tokens", "top_k") else float(value)
+                settings[name] = type(getattr(defaults, name))(value)
             for shown in trials.run(model, prompt or "", settings):
                 yield shown.text, shown.words, shown.verdict
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.generate.config import SamplingConfig
-from jp_llm.generate.text import complete
+from jp_llm.generate.text import complete, continuation
 from jp_llm.playground.config import PlaygroundConfig
 from jp_llm.playground.stream import stream
 from jp_llm.playground.trial import Trials, fitted, open_guard
@@ -22,8 +22,8 @@ def test_the_text_is_that_of_generate(loaded: LoadedModel, prompt: str) -> None:
     assert (last.text, last.tokens, last.is_whole) == (expected.text, len(expected.tokens), True)
     assert [progress.tokens for progress in running] == list(range(1, len(expected.tokens)))
     assert not any(progress.is_whole for progress in running)
-    decode = loaded.tokenizer.decode
-    texts = [decode(expected.tokens[: progress.tokens], skip_special_tokens=True) for progress in running]
+    before = [loaded.start_id, *encode(loaded.tokenizer, prompt)]
+    texts = [continuation(loaded.tokenizer, before, expected.tokens[: progress.tokens]) for progress in running]
     assert [progress.text for progress in running] == [text.rstrip("\ufffd") for text in texts]
     assert len({progress.text for progress in running}) > 5
 
