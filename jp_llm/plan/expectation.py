@@ -61,8 +61,8 @@ class Expectation:
 
     @property
     def mfu(self) -> float:
-        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B), attention causal, as metrics.jsonl has it: of the
-        peak in bf16, whatever the precision is."""
+        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B), attention causal, as metrics.jsonl has it: of
+        the peak in bf16, whatever the precision is."""
         config, cluster = self.estimate.config, self.estimate.cluster
         flops = self.tokens_per_second_per_device * flops_per_token(config.model, config.seq_length)
         return flops / (1e12 * cluster.peak_tflops)

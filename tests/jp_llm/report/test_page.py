@@ -18,6 +18,7 @@ from jp_llm.report.at_end import reported
 from jp_llm.report.config import ReportConfig
 from jp_llm.report.mix import consumed
 from jp_llm.report.page import page_of
+from jp_llm.report.pictures import _at, _series
 from jp_llm.report.run_record import read_run
 from jp_llm.report.summary import run
 from jp_llm.runtime.errors import UserError
@@ -149,6 +150,18 @@ def test_runs_side_by_side(troubled: Path) -> None:
         "hidden_size|" not in text.split("Differences of the configurations")[1].split("Events")[0].split("second")[0]
     )
     assert f"Held-out {SOURCES[1]} (bits per character)" in text
+    assert "|step|" in text
+    assert "|tokens|" not in text.split("Curves")[1]
+    # Of runs with batches of another size, those that have read the same stand at the same place.
+    records = [{**train_record(step), "consumed_tokens": 400 * step, "mfu": None} for step in (25, 50, 75)]
+    evaluated = {"kind": "eval", "step": 50, "sources": {"books": {"bits_per_character": 2.0}}}
+    write_lines(other / "metrics.jsonl", [*records, evaluated])
+    text = text_of(page_of([read_run(troubled), read_run(other)]))
+    assert "|step|" not in text.split("Curves")[1].split("Differences")[0]
+    assert "|tokens|" in text.split("Curves")[1]
+    (series,) = _series(read_run(other), "loss", "consumed_tokens", 1, single=False)
+    assert series.x.tolist() == [10_000, 20_000, 30_000]
+    assert _at(read_run(other), [50], "consumed_tokens").tolist() == [20_000]
 
 
 @pytest.mark.parametrize("missing", ["metrics.jsonl", "events.jsonl", "config.resolved.yaml", "status.json"])

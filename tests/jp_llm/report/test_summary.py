@@ -85,6 +85,8 @@ def test_what_is_not_there_is_named(run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no metrics\.jsonl and nothing else of a run"):
         run(ReportConfig(run_dir=str(tmp_path / "empty")))
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'empty'}: Is a directory; name another file"):
+        run(ReportConfig(run_dir=str(run_dir), output=str(tmp_path / "empty")))
     with pytest.raises(UserError, match=r"texts: no such file"):
         run(ReportConfig(run_dir=str(run_dir), texts=str(run_dir / "texts")))
     assert ReportConfig().problems() == ["run_dir: name a run folder, e.g. run_dir=runs/first"]
