@@ -16,7 +16,7 @@ _TITLES = {
     "learning_rate": "Learning rate",
     "grad_norm": "Gradient norm",
     "tokens_per_second": "Throughput (tokens per second)",
-    "mfu": "Model FLOPs utilisation (share of the peak)",
+    "mfu": "Model FLOPs utilisation (share of the peak in bf16)",
     "peak_memory_bytes": "Most memory of the main process's GPU (GiB)",
 }
 _LABELS = {"step": "step", "consumed_tokens": "tokens"}

@@ -330,10 +330,10 @@ def test_the_door_writes_a_page_of_one_and_of_several(troubled: Path, capsys: py
 
 
 @pytest.mark.slow
-def test_a_million_records_in_little_memory(troubled: Path) -> None:
+def test_many_records_in_little_memory(troubled: Path) -> None:
     before, after = json.dumps({**train_record(1), "step": "STEP"}).split('"STEP"')
     with (troubled / "metrics.jsonl").open("w") as file:
-        file.writelines(f"{before}{step}{after}\n" for step in range(1, 1_000_001))
+        file.writelines(f"{before}{step}{after}\n" for step in range(1, 200_001))
     code = f"""
 from pathlib import Path
 from jp_llm.report.page import write_page
@@ -344,7 +344,8 @@ write_page(folder / "report.html", [read_run(folder)])
 print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert int(done.stdout) * 1024 < 600 << 20, done.stdout
+    # A list of all records alone would take more.
+    assert int(done.stdout) * 1024 < 128 << 20, done.stdout
     assert (troubled / "report.html").stat().st_size < 400_000
 
 

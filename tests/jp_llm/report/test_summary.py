@@ -65,13 +65,6 @@ def test_damaged_files_are_words(run_dir: Path, capsys: pytest.CaptureFixture[st
         run(ReportConfig(run_dir=str(run_dir), texts=str(texts)))
 
 
-def test_half_a_line_is_passed_over(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with (run_dir / "metrics.jsonl").open("a") as file:
-        file.write('{"kind": "tra')
-    run(ReportConfig(run_dir=str(run_dir)))
-    assert "3 steps" in capsys.readouterr().out
-
-
 def test_a_curve_is_as_wide_as_asked_and_spans_the_bars() -> None:
     assert curve([3.0, 2.0, 1.0]) == "█▅▁"
     line = curve([float(-step) for step in range(1000)], width=10)
