@@ -139,15 +139,15 @@ def _summary(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "skips, rewinds, hangs", ", ".join(f"{kinds.count(kind):,}" for kind in ("skip", "rewind", "hang"))
     if run.checkpoint:
         yield "newest checkpoint", str(run.checkpoint["name"])
-    for name, value in _last_held_out(run):
-        yield f"held-out {name}", f"{value:.3f} bits/character"
+    yield from _last_held_out(run)
 
 
-def _last_held_out(run: RunRecord) -> Iterator[tuple[str, float]]:
+def _last_held_out(run: RunRecord) -> Iterator[tuple[str, str]]:
     if run.evaluations:
-        for name, measures in run.evaluations[max(run.evaluations)].items():
+        step = max(run.evaluations)
+        for name, measures in run.evaluations[step].items():
             if math.isfinite(value := number(measures.get("bits_per_character"))):
-                yield name, value
+                yield f"held-out {name}", f"{value:.3f} bits/character at step {step:,.0f}"
 
 
 def _events(run: RunRecord) -> Iterator[Html]:

@@ -114,17 +114,21 @@ def _repetition(runs: Sequence[RunRecord], over: str, shown: Sequence[Mark]) -> 
 def _progress(run: RunRecord) -> Html:
     """Steps over time; the line is broken where nothing ran."""
     begin = begun(run)
-    seconds, steps = [0.0], [np.nan]
+    seconds, steps, runs = [0.0], [np.nan], False
     for event in run.events:
-        second, step = number(event.get("time")) - begin, step_of(event)
-        if not (np.isfinite(second) and np.isfinite(step)) or event.get("event") in ("hang", "attempt_end"):
-            continue
-        if event.get("event") in ("start", "resume"):
+        name, second, step = event.get("event"), number(event.get("time")) - begin, step_of(event)
+        if name in ("start", "resume"):
+            runs = True
             seconds.append(second)
             steps.append(np.nan)
+        # Others speak of an old checkpoint, or of a run that has ended.
+        is_of_now = runs and name not in ("hang", "attempt_end", "damaged_checkpoint")
+        runs &= name not in ("hang", "attempt_end", "stop", "end", "exit")
+        if not (is_of_now and np.isfinite(second) and np.isfinite(step)):
+            continue
         seconds.append(second)
         steps.append(step)
-        if event.get("event") == "rewind":
+        if name == "rewind":
             seconds.append(second)
             steps.append(number(event.get("to_step")))
     unit, size = next((name, size) for name, size in _UNITS if max(seconds) >= 2 * size or size == 1)

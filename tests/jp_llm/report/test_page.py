@@ -104,6 +104,21 @@ def test_the_step_of_a_run_that_went_back(troubled: Path) -> None:
     assert (record.last_step, record.last_start) == (160, 150)
 
 
+def test_the_line_over_time_is_broken_where_nothing_ran(troubled: Path) -> None:
+    words = (
+        "start 0, save 300, stop 300, exit 0, damaged_checkpoint 300, requeue 300, resume 200, damaged_checkpoint 100"
+    )
+    happened = [word.split() for word in f"{words}, save 250".split(", ")]
+    rows = [{"event": name, "time": 60.0 * place, "step": int(step)} for place, (name, step) in enumerate(happened)]
+    write_lines(troubled / "events.jsonl", rows)
+    figure = page_of([read_run(troubled)]).rpartition("Progress (step)")[2]
+    line = next(values["d"] for _, values in ParsedHtml(figure).tags if values.get("class") == "line line0")
+    assert line is not None
+    heights = [[float(point.split()[1]) for point in piece.split("L")] for piece in line.split("M")[1:]]
+    assert [len(piece) for piece in heights] == [3, 2]
+    assert heights[0][0] > heights[1][0] > heights[1][1] > heights[0][1] == heights[0][2]
+
+
 def test_the_newest_checkpoint_is_the_one_of_most_steps(troubled: Path) -> None:
     for name in ("step_100000000", "step_100000001.tmp"):
         (troubled / "checkpoints" / name).mkdir()
