@@ -16,14 +16,14 @@ from jp_llm.page.element import Html, coordinate, element, joined
 
 Numbers = NDArray[np.float64]
 
-WIDTH, HEIGHT = 600.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 16.0, 34.0
+WIDTH, HEIGHT = 600.0, 234.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 16.0, 38.0
 STRETCHES = 250
 """Points of a curve."""
 COLOURS = 8
 _LOGARITHMIC_FROM = 40.0
 """Largest over least value, from which a linear axis would hide most of a curve."""
-_LETTER_WIDTH = 9.0
+_LETTER_WIDTH = 13.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def curves(
     parts = [*_grid(x_axis, y_axis, x_label), *_marks(marks, x_axis)]
     for one in drawn:
         parts += _drawn(one, x_axis, y_axis)
-    picture = element("svg", *parts, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img")
+    picture = element("svg", *parts, viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", role="img", aria_label=title)
     return element("figure", element("figcaption", title), _legend(drawn, marks), picture)
 
 
@@ -112,8 +112,10 @@ def _y_axis(series: Sequence[Series], from_zero: bool) -> _Axis:
     low, high = float(values.min()), float(values.max())
     if not from_zero and low > 0 and high / low > _LOGARITHMIC_FROM:
         return _Axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic=True)
+    if from_zero and low >= 0:
+        return _Axis(0.0, 1.04 * high or 1.0, HEIGHT - BOTTOM, TOP)
     margin = 0.04 * (high - low)
-    return _widened(0.0 if from_zero and low >= 0 else low - margin, high + margin, HEIGHT - BOTTOM, TOP)
+    return _widened(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
 
 
 def _widened(low: float, high: float, begin: float, end: float) -> _Axis:
@@ -133,7 +135,7 @@ def _grid(x_axis: _Axis, y_axis: _Axis, x_label: str) -> Iterator[Html]:
     for value in x_axis.ticks():
         x = x_axis.place(value)
         yield element("line", x1=coordinate(x), x2=coordinate(x), y1=bottom, y2=bottom + 3, class_="grid")
-        yield element("text", short(value), x=coordinate(x), y=bottom + 14, class_="label")
+        yield element("text", short(value), x=coordinate(x), y=bottom + 17, class_="label")
     yield element("text", x_label, x=WIDTH - RIGHT, y=HEIGHT - 5, class_="end")
 
 
@@ -178,7 +180,9 @@ def _drawn(one: Series, x_axis: _Axis, y_axis: _Axis) -> Iterator[Html]:
 def _pieces(x: Numbers, y: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
     """A curve ends where nothing is recorded, and where x goes back."""
     finite = np.isfinite(y)
-    breaks = np.flatnonzero((~finite[1:] & finite[:-1]) | (x[1:] < x[:-1])) + 1
+    gaps, back = ~finite[1:] & finite[:-1], x[1:] < x[:-1]
+    # More gaps than points could not be seen, and would make a large file.
+    breaks = np.flatnonzero(back if gaps.sum() > STRETCHES else gaps | back) + 1
     for xs, ys in zip(np.split(x, breaks), np.split(y, breaks), strict=True):
         kept = np.isfinite(ys)
         if kept.any():

@@ -55,6 +55,7 @@ figcaption { font-weight: 600 } .legend { color: var(--quiet); font-size: 12px; 
 .line { fill: none; stroke-width: 1.5; stroke-linejoin: round }
 .faint { stroke-width: 1; opacity: .7; stroke-dasharray: 4 2 }
 .band { opacity: .25; stroke: none }
+@media (max-width: 40em) { .charts text.end, .charts text.label { font-size: 13px } }
 @media print { body { max-width: none; margin: 0 } pre { max-height: none } a { color: inherit } }
 """ + "\n".join(
     f".line{i}, .line{i} + circle {{ stroke: var(--c{i}) }} .band{i}, .dot{i}, text.ink{i} {{ fill: var(--c{i}) }} "

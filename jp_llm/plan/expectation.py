@@ -61,10 +61,11 @@ class Expectation:
 
     @property
     def mfu(self) -> float:
-        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B), attention causal, as metrics.jsonl has it."""
+        """Model FLOPs utilisation (Chowdhery et al. 2022, appendix B), attention causal, as metrics.jsonl has it: of
+        the peak in bf16, whatever the precision is."""
         config, cluster = self.estimate.config, self.estimate.cluster
-        peak = cluster.peak_tflops if config.train.precision == "bf16" else cluster.fp32_tflops
-        return self.tokens_per_second_per_device * flops_per_token(config.model, config.seq_length) / (1e12 * peak)
+        flops = self.tokens_per_second_per_device * flops_per_token(config.model, config.seq_length)
+        return flops / (1e12 * cluster.peak_tflops)
 
     @property
     def days(self) -> float:

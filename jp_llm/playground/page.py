@@ -11,10 +11,13 @@ from jp_llm.runtime.errors import UserError
 _FONTS = ("system-ui", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "sans-serif")
 _SLIDERS: tuple[tuple[str, float, float, float, str], ...] = (
     ("max_new_tokens", 1, 1024, 1, "most tokens after the prompt"),
+    ("min_new_tokens", 0, 1024, 1, "the text does not end before"),
     ("temperature", 0.05, 2.0, 0.05, "higher is more surprising"),
     ("top_p", 0.05, 1.0, 0.01, "draw from the likeliest tokens with this probability together; 1 from all"),
     ("top_k", 0, 1000, 1, "draw from this many likeliest tokens; 0 from all"),
+    ("min_p", 0.0, 0.5, 0.01, "draw from tokens at least this many times as likely as the likeliest; 0 from all"),
     ("repetition_penalty", 1.0, 2.0, 0.05, "above 1 makes what was said less likely"),
+    ("no_repeat_ngram_size", 0, 10, 1, "no sequence of this many tokens occurs twice; 0 allows it"),
 )
 """Setting, least, largest, step, words."""
 
@@ -57,7 +60,7 @@ def build_page(trials: Trials, prompt: str, *, has_guard: bool) -> Any:
         def run(model: str, prompt: str | None, seed: float | None, *values: float) -> Iterator[tuple[str, str, str]]:
             settings: dict[str, Any] = {"seed": int(seed or 0)}
             for (name, *_), value in zip(_SLIDERS, values, strict=True):
-                settings[name] = int(value) if name in ("max_new_tokens", "top_k") else float(value)
+                settings[name] = type(getattr(defaults, name))(value)
             for shown in trials.run(model, prompt or "", settings):
                 yield shown.text, shown.words, shown.verdict
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.generate.config import SamplingConfig
-from jp_llm.generate.text import Completion, complete
+from jp_llm.generate.text import Completion, complete, continuation
 
 
 class _Left(Exception):
@@ -34,6 +34,7 @@ def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterat
     Raises:
         UserError: the prompt is too long for the model's context.
     """
+    before = [loaded.start_id, *encode(loaded.tokenizer, prompt)]
     found: SimpleQueue[int | Completion | BaseException] = SimpleQueue()
     left = threading.Event()
     worker = threading.Thread(target=_work, args=(loaded, prompt, sampling, found, left), daemon=True)
@@ -49,7 +50,7 @@ def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterat
                 return
             tokens.append(news)
             # Half a character is not shown: the next token may complete it.
-            text = loaded.tokenizer.decode(tokens, skip_special_tokens=True).rstrip("\ufffd")
+            text = continuation(loaded.tokenizer, before, tokens).rstrip("\ufffd")
             yield Progress(text, len(tokens), is_whole=False)
     finally:
         left.set()

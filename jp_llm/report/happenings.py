@@ -40,10 +40,14 @@ def step_of(event: dict[str, Any]) -> float:
 
 def marks(run: RunRecord, *, over: str) -> list[Mark]:
     """On a curve over `step`, or over `seconds` since the first event."""
-    begin = begun(run)
+    begin, has_begun = begun(run), False
     found = []
     for event in run.events:
-        if (kind := _KINDS.get(str(event.get("event")))) is None:
+        name = str(event.get("event"))
+        if name == "start":
+            # One that died before its first checkpoint starts a second time.
+            name, has_begun = "resume" if has_begun else name, True
+        if (kind := _KINDS.get(name)) is None:
             continue
         step = step_of(event)
         x = step if over == "step" else number(event.get("time")) - begin

@@ -1,4 +1,4 @@
-"""Which data a run has consumed, from its position and the shares of its sources."""
+"""Which data a run has consumed, reckoned from its trained tokens and the shares of its sources."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from jp_llm.shards.manifest import DatasetManifest
 
 @dataclass(frozen=True)
 class Consumed:
-    """Of one source. Samples that a rewind left out, and padding, are not taken off."""
+    """Of one source, as its share promises; padding and samples that a rewind left out are no trained tokens."""
 
     source: str
     share: float
@@ -27,7 +27,7 @@ class Consumed:
 
 
 def consumed(run: RunRecord) -> list[Consumed]:
-    """By source; empty where the datasets or the position are not known."""
+    """By source; empty where the datasets or the trained tokens are not known."""
     tokens = run.train["consumed_tokens"]
     if run.dataset is None or not len(tokens) or not math.isfinite(tokens[-1]):
         return []
@@ -37,7 +37,7 @@ def consumed(run: RunRecord) -> list[Consumed]:
     weights = {str(name): number(weight) for name, weight in mapping(data.get("weights")).items()}
     found = list(_of(run.dataset, weights, (1 - replayed) * float(tokens[-1]), 1 - replayed, ""))
     if run.replayed is not None:
-        found += _of(run.replayed, {}, replayed * float(tokens[-1]), replayed, "replay: ")
+        found += _of(run.replayed, {}, replayed * float(tokens[-1]), replayed, "replay/")
     return found
 
 

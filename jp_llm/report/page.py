@@ -1,5 +1,6 @@
 """`report.html`: one run, or several side by side. One file, no script, nothing fetched, every text escaped."""
 
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,8 +18,9 @@ from jp_llm.report import happenings
 from jp_llm.report.lines import mapping, number
 from jp_llm.report.mix import consumed
 from jp_llm.report.pictures import pictures
-from jp_llm.report.run_record import RunRecord
+from jp_llm.report.run_record import Numbers, RunRecord
 
+MOST_PROMPTS = 20
 MOST_STEPS = 12
 """Of samples per prompt: the first, the last and some between."""
 MOST_CHARACTERS = 1500
@@ -126,26 +128,26 @@ def _summary(run: RunRecord) -> Iterator[tuple[str, str]]:
     if len(speed := run.train.known("tokens_per_second")):
         yield "throughput", f"{np.median(speed):,.0f} tokens/s (median)"
     if len(mfu := run.train.known("mfu")):
-        yield "MFU", f"{np.median(mfu):.1%} (median)"
+        yield "MFU", f"{np.median(mfu):.1%} (median; of the peak in bf16)"
     yield "time", happenings.time_words(run)
     begins = [event for event in run.events if event.get("event") in ("start", "resume")]
     if begins:
         device = f" on {begins[-1]['device']}" if begins[-1].get("device") else ""
         yield "processes", f"{_shown(begins[-1].get('world_size'))}{device}"
-        yield "restarts", f"{sum(event.get('event') == 'resume' for event in run.events):,}"
+        yield "restarts", f"{len(begins) - 1:,}"
     kinds = [str(event.get("event")) for event in run.events]
     yield "skips, rewinds, hangs", ", ".join(f"{kinds.count(kind):,}" for kind in ("skip", "rewind", "hang"))
     if run.checkpoint:
         yield "newest checkpoint", str(run.checkpoint["name"])
-    for name, value in _last_held_out(run):
-        yield f"held-out {name}", f"{value:.3f} bits/character"
+    yield from _last_held_out(run)
 
 
-def _last_held_out(run: RunRecord) -> Iterator[tuple[str, float]]:
+def _last_held_out(run: RunRecord) -> Iterator[tuple[str, str]]:
     if run.evaluations:
-        for name, measures in run.evaluations[max(run.evaluations)].items():
+        step = max(run.evaluations)
+        for name, measures in run.evaluations[step].items():
             if math.isfinite(value := number(measures.get("bits_per_character"))):
-                yield name, value
+                yield f"held-out {name}", f"{value:.3f} bits/character at step {step:,.0f}"
 
 
 def _events(run: RunRecord) -> Iterator[Html]:
@@ -181,7 +183,7 @@ def _mix(run: RunRecord) -> Iterator[Html]:
     yield table(("source", "share", "", "tokens", "tokens it has", "epochs"), rows)
     yield element(
         "p",
-        "From the position in the data and the shares of the sources; what a rewind left out is not taken off.",
+        "Reckoned: the trained tokens, without padding and branches that were given up, by the shares of the sources.",
         class_="id",
     )
 
@@ -190,17 +192,20 @@ def _samples(run: RunRecord) -> Iterator[Html]:
     if not run.samples:
         return
     yield element("h2", "Samples over time")
-    for prompt, steps in run.samples.items():
+    if (left_out := len(run.samples) - MOST_PROMPTS) > 0:
+        yield element("p", f"Of the first {MOST_PROMPTS} prompts; {left_out:,} more are in samples.jsonl.")
+    for prompt, steps in itertools.islice(run.samples.items(), MOST_PROMPTS):
         shown = _some(sorted(steps))
-        title = (
-            f"{prompt or '(no prompt)'} ({len(steps):,} samples{f', {len(shown)} shown' * (len(shown) < len(steps))})"
-        )
+        count = f"{len(steps):,} samples{f', {len(shown)} shown' * (len(shown) < len(steps))}"
+        title = f"{_cut(prompt) or '(no prompt)'} ({count})"
         parts = []
         for step in shown:
-            text = steps[step]
-            cut = text[:MOST_CHARACTERS] + (" ..." if len(text) > MOST_CHARACTERS else "")
-            parts += [element("div", f"step {step:,.0f}", class_="id"), element("pre", cut, lang="ja")]
+            parts += [element("div", f"step {step:,.0f}", class_="id"), element("pre", _cut(steps[step]), lang="ja")]
         yield element("details", element("summary", title), *parts, open="open")
+
+
+def _cut(text: str) -> str:
+    return text[:MOST_CHARACTERS] + (" ..." if len(text) > MOST_CHARACTERS else "")
 
 
 def _some(steps: Sequence[float]) -> list[float]:
@@ -210,25 +215,37 @@ def _some(steps: Sequence[float]) -> list[float]:
 
 
 def _plan(run: RunRecord) -> Iterator[Html]:
-    """What launch/plan.py and a named cluster promised, and what was measured."""
+    """What launch/plan.py and a named cluster promised, and what was measured since the last start: every start writes
+    plan.json anew, for the processes that it has."""
     if not run.plan:
         return
     yield element("h2", "Plan against actual")
     plan, memory = run.plan, number(mapping(run.plan.get("memory_bytes")).get("total"))
-    speed, mfu, used = (run.train.known(name) for name in ("tokens_per_second", "mfu", "peak_memory_bytes"))
-    actual_speed = float(np.median(speed)) if len(speed) else math.nan
-    actual_step = number(plan.get("tokens_per_step")) / (actual_speed or math.nan)
+    steps, num_steps = run.train["step"], number(mapping(run.config.get("train")).get("num_steps"))
+    since = steps > run.last_start
+    speed, mfu = (_median(run.train[name][since]) for name in ("tokens_per_second", "mfu"))
+    used = run.train["peak_memory_bytes"][since]
+    unfinished = since & (steps < num_steps)
+    seconds = run.train["seconds_left"][unfinished] / (num_steps - steps[unfinished])
     rows = [
-        _against("seconds per step", number(plan.get("step_seconds")), actual_step, "{:.4g}"),
-        _against("tokens per second", number(plan.get("tokens_per_second")), actual_speed, "{:,.0f}"),
-        _against("MFU", number(plan.get("mfu")), float(np.median(mfu)) if len(mfu) else math.nan, "{:.1%}"),
-        _against("memory of a device, GiB", memory / _GIB, used.max() / _GIB if len(used) else math.nan, "{:.2f}"),
+        _against("seconds per step", number(plan.get("step_seconds")), _median(seconds), "{:.4g}"),
+        _against("tokens per second", number(plan.get("tokens_per_second")), speed, "{:,.0f}"),
+        _against("MFU", number(plan.get("mfu")), mfu, "{:.1%}"),
+        _against("memory of a device, GiB", memory / _GIB, np.fmax.reduce(used, initial=math.nan) / _GIB, "{:.2f}"),
     ]
     yield table(("", "plan", "measured", "measured / plan"), rows)
-    words = "Medians over the recorded steps; memory is the most that the GPU of the main process held."
+    words = (
+        "Medians over the steps recorded since the last start, of which padding is no part; memory is the most that "
+        "tensors took of the GPU of the main process."
+    )
     if plan.get("fits") is False:
         words += " The plan said that this run does not fit into memory."
     yield element("p", words, class_="id")
+
+
+def _median(values: Numbers) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else math.nan
 
 
 def _against(name: str, plan: float, actual: float, form: str) -> Html:
@@ -238,7 +255,7 @@ def _against(name: str, plan: float, actual: float, form: str) -> Html:
 
 
 def _evaluation(run: RunRecord) -> Iterator[Html]:
-    """Every object of objects becomes a table; the rest is shown as it is."""
+    """The measures by source as a table; the rest is shown as it is."""
     if not run.evaluation:
         return
     yield element("h2", "Evaluation")

@@ -22,12 +22,14 @@ Numbers = NDArray[np.float64]
 
 COLUMNS = (
     *("step", "consumed_tokens", "loss", "grad_norm", "learning_rate"),
-    *("tokens_per_second", "mfu", "peak_memory_bytes"),
+    *("tokens_per_second", "mfu", "peak_memory_bytes", "seconds_left"),
 )
 _CHECKPOINT_FIELDS = (
     *("producer", "state", "layout", "seed"),
     *("config_sha256", "data_fingerprint", "tokenizer_fingerprint"),
 )
+_STANDS = ("end", "stop", "exit")
+"""Events that say where the run stood."""
 EVALUATION = "evaluation.json"
 
 
@@ -49,8 +51,8 @@ class Train:
         return values[np.isfinite(values)]
 
     def given_up(self, name: str) -> Numbers:
-        """The column of records that a later branch replaced, followed by nothing."""
-        return self.columns[name][~self.counts]
+        """[n] the column in the order of the file, with NaN in place of the records that count."""
+        return np.where(self.counts, np.nan, self.columns[name])
 
 
 @dataclass
@@ -82,12 +84,26 @@ class RunRecord:
 
     @property
     def last_step(self) -> int | None:
-        """The newest step that anything speaks of."""
-        found = [number(self.status.get("step")), number(mapping(self.checkpoint.get("state")).get("step"))]
-        found += [number(event.get("step")) for event in self.events if event.get("event") in ("end", "stop", "exit")]
+        """The newest step that anything speaks of since the last rewind."""
+        rewinds = [place for place, event in enumerate(self.events) if event.get("event") == "rewind"]
+        after, rewound = (rewinds[-1] + 1, number(self.events[rewinds[-1]].get("time"))) if rewinds else (0, math.nan)
+        found = [number(mapping(self.checkpoint.get("state")).get("step"))]
+        found += [number(event.get("step")) for event in self.events[after:] if event.get("event") in _STANDS]
         found += [float(self.train["step"][-1])] if len(self.train["step"]) else []
+        found += [] if number(self.status.get("time")) < rewound else [number(self.status.get("step"))]
         known = [step for step in found if math.isfinite(step)]
         return int(max(known)) if known else None
+
+    @property
+    def last_start(self) -> float:
+        """All that counts behind this step was trained since the last start."""
+        found = -math.inf
+        for event in self.events:
+            if event.get("event") in ("start", "resume"):
+                found = number(event.get("step"))
+            elif event.get("event") == "rewind":
+                found = min(found, number(event.get("to_step")))
+        return found
 
 
 def read_run(folder: Path, evaluation: Path | None = None) -> RunRecord:
@@ -107,6 +123,8 @@ def read_run(folder: Path, evaluation: Path | None = None) -> RunRecord:
         raise UserError(f"{folder}: no metrics.jsonl and nothing else of a run; name the run_dir of launch/train.py")
     run = RunRecord(folder, folder.name or folder.resolve().name)
     run.config = _config(files.resolved_config, run.notes)
+    # Before its status: a run that ends while this reads must not seem to have died.
+    run.is_alive = _is_held(folder)
     run.status = json_object(files.status, run.notes)
     run.plan = json_object(files.plan, run.notes, expected=False)
     run.events = list(json_objects(files.events, run.notes))
@@ -114,12 +132,11 @@ def read_run(folder: Path, evaluation: Path | None = None) -> RunRecord:
     if files.metrics.exists() and not len(run.train["step"]):
         run.notes.append("metrics.jsonl holds no training step: the run ended before the first was recorded.")
     _read_samples(run, files)
-    run.checkpoint = _checkpoint(folder / "checkpoints", run.notes)
+    run.checkpoint = _checkpoint(files, run.notes)
     data = mapping(run.config.get("data"))
     run.dataset = _dataset(data.get("path"), run.notes)
     run.replayed = _dataset(mapping(data.get("replay")).get("path"), run.notes)
     run.evaluation = json_object(evaluation or folder / EVALUATION, run.notes, expected=evaluation is not None)
-    run.is_alive = _is_held(folder)
     return run
 
 
@@ -142,20 +159,23 @@ def _train_records(run: RunRecord, files: RunFolder) -> Iterable[dict[str, Any]]
         if not math.isfinite(step):
             continue
         if kind == "train":
+            # It is written before what is measured behind the same step.
+            _give_up(run.evaluations, step)
+            _give_up(run.repetition, step)
             yield record
         elif kind == "eval":
-            _given_up(run.evaluations, step)
+            _give_up(run.evaluations, step)
             sources = mapping(record.get("sources"))
             run.evaluations[step] = {str(name): mapping(measures) for name, measures in sources.items()}
         elif kind == "repetition":
-            _given_up(run.repetition, step)
+            _give_up(run.repetition, step)
             run.repetition[step] = record
 
 
-def _given_up(records: dict[float, Any], step: float) -> None:
-    """Forget what stands at a later step than the next record."""
-    for later in [known for known in records if known >= step]:
-        del records[later]
+def _give_up(records: dict[float, Any], step: float) -> None:
+    """Forget what stands at the step of the next record or behind it; the steps ascend."""
+    while records and next(reversed(records)) >= step:
+        records.popitem()
 
 
 def _train(records: Iterable[dict[str, Any]]) -> Train:
@@ -171,20 +191,24 @@ def _train(records: Iterable[dict[str, Any]]) -> Train:
 
 
 def _read_samples(run: RunRecord, files: RunFolder) -> None:
-    wanted = mapping(run.config.get("train")).get("sample_every_steps", 1)
-    if not files.samples.exists() and not wanted:
+    if not files.samples.exists() and not run.repetition:
         return
     for record in json_objects(files.samples, run.notes):
         step = number(record.get("step"))
         if math.isfinite(step) and isinstance(record.get("completion"), str):
             steps = run.samples.setdefault(str(record.get("prompt", "")), {})
-            _given_up(steps, step)
+            _give_up(steps, step)
             steps[step] = record["completion"]
+    # Those of a branch that was given up, and that the next one has not come to yet.
+    newest = max([*run.train["step"][-1:], *run.repetition], default=math.inf)
+    for steps in run.samples.values():
+        _give_up(steps, math.nextafter(newest, math.inf))
+    run.samples = {prompt: steps for prompt, steps in run.samples.items() if steps}
 
 
-def _checkpoint(folder: Path, notes: list[str]) -> dict[str, Any]:
+def _checkpoint(files: RunFolder, notes: list[str]) -> dict[str, Any]:
     """The newest one that has a manifest; the name that `latest` holds may be missing or wrong after a kill."""
-    for path in sorted(folder.glob("step_*"), reverse=True):
+    for path in files.checkpoints:
         if (path / "manifest.json").is_file():
             manifest = json_object(path / "manifest.json", notes)
             if manifest:

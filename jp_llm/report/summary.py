@@ -13,7 +13,7 @@ from jp_llm.report.happenings import state_words
 from jp_llm.report.lines import mapping, number
 from jp_llm.report.page import write_page
 from jp_llm.report.run_record import EVALUATION, RunRecord, read_run
-from jp_llm.runtime.errors import UserError
+from jp_llm.runtime.errors import UserError, code_of
 from jp_llm.texts.records import read_objects
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -27,7 +27,7 @@ def run(config: ReportConfig) -> None:
 
     Raises:
         UserError: a run folder holds nothing of a run, or a named file is missing, or that of texts
-            cannot be read.
+            cannot be read, or the page cannot be written.
     """
     evaluation = _existing(config.evaluation) if config.evaluation else None
     runs = [read_run(Path(folder).expanduser(), evaluation) for folder in config.run_dir]
@@ -43,7 +43,11 @@ def run(config: ReportConfig) -> None:
             rows += [("model", str(_existing(config.model)))]
         rows += [("note", note) for note in record.notes]
         tables.append(table([*rows, ("report", str(output))]))
-    write_page(output, runs)
+    try:
+        write_page(output, runs)
+    except OSError as error:
+        problem = f"{output}: {error.strerror or error}; name another file, e.g. output=page.html"
+        raise UserError(problem, code=code_of(error)) from error
     print("\n".join(tables))
 
 

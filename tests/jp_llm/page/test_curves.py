@@ -61,6 +61,20 @@ def test_what_was_not_recorded_is_a_gap_and_a_branch_begins_anew() -> None:
     assert path.count("M") == 3
 
 
+def test_more_gaps_than_can_be_seen_make_no_large_picture() -> None:
+    y = np.where(np.arange(100_000) % 2, np.nan, 1.0)
+    assert len(curves("MFU", [Series("", np.arange(len(y), dtype=np.float64), y)], x_label="step")) < 30_000
+
+
+def test_an_axis_from_zero_begins_there_and_what_is_constant_lies_inside() -> None:
+    for value in (0.0, 0.4):
+        page = curves("share", [Series("", numbers(1, 2), numbers(value, value))], x_label="step", from_zero=True)
+        assert ">-" not in page
+        path = next(values["d"] for tag, values in ParsedHtml(page).tags if values.get("class") == "line line0")
+        assert path is not None
+        assert TOP < float(path.split()[-1]) <= HEIGHT - BOTTOM
+
+
 @pytest.mark.parametrize("values", [(), (np.nan, np.nan)])
 def test_nothing_is_said_in_words(values: tuple[float, ...]) -> None:
     found = curves("MFU", [Series("", np.arange(len(values), dtype=np.float64), numbers(*values))], x_label="step")

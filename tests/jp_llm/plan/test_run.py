@@ -102,6 +102,9 @@ def test_figures_follow_from_the_step() -> None:
     figures = Expectation(estimate(config, Layout(data=4), cluster))
     # Nothing takes time but FLOPs, of which half the peak is reached.
     assert figures.mfu == pytest.approx(0.5, rel=1e-3)
+    # As training measures it: of the peak in bf16.
+    slow = Expectation(estimate(run_config(), Layout(), cluster.model_copy(update={"fp32_tflops": 1e-7})))
+    assert slow.mfu == pytest.approx(0.05, rel=1e-3)
     seconds = 1000 * 8 * 16 * flops_per_token(config.model, 16) / 4 / 0.5e6
     assert figures.days * 86400 == pytest.approx(seconds, rel=1e-3)
     assert figures.cost == pytest.approx(seconds / 3600 * 4 * 2, rel=1e-3)

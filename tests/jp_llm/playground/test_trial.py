@@ -1,13 +1,18 @@
 """One trial: the text of generate.py token by token, and words for everything that goes wrong."""
 
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from other_tokenizers import llama
+from transformers import AutoTokenizer
 
-from jp_llm.export.inference import LoadedModel
+from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.generate.config import SamplingConfig
-from jp_llm.generate.text import complete
+from jp_llm.generate.text import Completion, complete, continuation
 from jp_llm.playground.config import PlaygroundConfig
 from jp_llm.playground.stream import stream
 from jp_llm.playground.trial import Trials, fitted, open_guard
@@ -22,10 +27,28 @@ def test_the_text_is_that_of_generate(loaded: LoadedModel, prompt: str) -> None:
     assert (last.text, last.tokens, last.is_whole) == (expected.text, len(expected.tokens), True)
     assert [progress.tokens for progress in running] == list(range(1, len(expected.tokens)))
     assert not any(progress.is_whole for progress in running)
-    decode = loaded.tokenizer.decode
-    texts = [decode(expected.tokens[: progress.tokens], skip_special_tokens=True) for progress in running]
+    before = [loaded.start_id, *encode(loaded.tokenizer, prompt)]
+    texts = [continuation(loaded.tokenizer, before, expected.tokens[: progress.tokens]) for progress in running]
     assert [progress.text for progress in running] == [text.rstrip("\ufffd") for text in texts]
     assert len({progress.text for progress in running}) > 5
+
+
+def test_a_space_in_front_is_shown_from_the_first_token_on(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama(tmp_path))
+    before = len(encode(tokenizer, "春"))
+    new = encode(tokenizer, "春 のの")[before:]
+
+    def complete(loaded: LoadedModel, *_: object, **__: object) -> Iterator[Completion]:
+        for token in [0, *new[:-1]]:
+            loaded.model(input_ids=torch.tensor([[token]]))
+        yield Completion("春", 0, " のの", new, "length")
+
+    monkeypatch.setattr("jp_llm.playground.stream.complete", complete)
+    texts = [progress.text for progress in stream(replace(loaded, tokenizer=tokenizer), "春", SAMPLING)]
+    assert texts[-1] == " のの"
+    assert all(" のの".startswith(text) for text in texts)
 
 
 def test_whoever_leaves_ends_the_work(loaded: LoadedModel) -> None:

@@ -65,13 +65,6 @@ def test_damaged_files_are_words(run_dir: Path, capsys: pytest.CaptureFixture[st
         run(ReportConfig(run_dir=str(run_dir), texts=str(texts)))
 
 
-def test_half_a_line_is_passed_over(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with (run_dir / "metrics.jsonl").open("a") as file:
-        file.write('{"kind": "tra')
-    run(ReportConfig(run_dir=str(run_dir)))
-    assert "3 steps" in capsys.readouterr().out
-
-
 def test_a_curve_is_as_wide_as_asked_and_spans_the_bars() -> None:
     assert curve([3.0, 2.0, 1.0]) == "█▅▁"
     line = curve([float(-step) for step in range(1000)], width=10)
@@ -85,6 +78,8 @@ def test_what_is_not_there_is_named(run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no metrics\.jsonl and nothing else of a run"):
         run(ReportConfig(run_dir=str(tmp_path / "empty")))
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'empty'}: Is a directory; name another file"):
+        run(ReportConfig(run_dir=str(run_dir), output=str(tmp_path / "empty")))
     with pytest.raises(UserError, match=r"texts: no such file"):
         run(ReportConfig(run_dir=str(run_dir), texts=str(run_dir / "texts")))
     assert ReportConfig().problems() == ["run_dir: name a run folder, e.g. run_dir=runs/first"]
