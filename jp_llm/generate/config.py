@@ -42,7 +42,7 @@ class SamplingConfig(Section):
     """repetition_penalty looks at this many last tokens only, so that a long text may go on using its particles and
     full stops; 0 looks at all."""
     no_repeat_ngram_size: int = Field(default=0, ge=0)
-    """No sequence of this many tokens occurs twice; 0 allows it."""
+    """No sequence of this many tokens (2 or more) occurs twice; 0 allows it."""
     num_return_sequences: PositiveInt = 1
     """Texts per prompt."""
     seed: int = 1234
@@ -57,6 +57,8 @@ class SamplingConfig(Section):
             found.append(f"{key}: {getattr(self, key)} is more than max_length {self.max_length}")
         if self.repetition_window and self.repetition_penalty == 1.0:
             found.append("repetition_window: does nothing without a repetition_penalty, e.g. repetition_penalty=1.2")
+        if self.no_repeat_ngram_size == 1:
+            found.append("no_repeat_ngram_size: 1 would let no token, no full stop either, come twice; take 2 or more")
         if "" in self.stop:
             found.append("stop: an empty string would end every text at once; leave it out")
         if not self.do_sample and self.num_return_sequences > 1:

@@ -82,7 +82,8 @@ def test_an_interrupted_file_is_continued_without_a_duplicate_or_a_loss(
 ) -> None:
     """Killed after any byte of the file."""
     output = tmp_path / "texts.jsonl"
-    run(jobs(folder, output, overwrite=True))
+    if not output.exists():
+        run(jobs(folder, output))
     output.write_bytes(whole[: cut % len(whole)])
     capsys.readouterr()
     run(jobs(folder, output))
@@ -152,6 +153,19 @@ def test_another_model_does_not_continue_a_file(folder: Path, tmp_path: Path) ->
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=r"other settings \(model_files_sha256 of model.safetensors\)"):
         run(jobs(other, output))
+
+
+def test_texts_in_the_folder_of_their_model_are_continued(
+    folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies there beside the model, as JSON too, does not make it another one."""
+    model = shutil.copytree(folder, tmp_path / "model")
+    output = model / "texts.jsonl"
+    run(jobs(model, output))
+    (model / "evaluation.json").write_text("{}")
+    run(jobs(model, output))
+    assert "complete, 40 texts" in capsys.readouterr().out
+    assert output.read_bytes() == whole
 
 
 def test_a_strange_file_is_not_touched(folder: Path, whole: bytes, tmp_path: Path) -> None:
