@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
@@ -20,8 +20,8 @@ class SamplingConfig(Section):
     min_length: int = Field(default=0, ge=0)
     """A text does not end before it has this many tokens with the prompt."""
     stop: OneOrSeveral = ()
-    """A text ends before the first of these strings, e.g. a newline, also below a minimum of tokens (which forbids the
-    end of the document only); the prompt may hold them."""
+    """A text ends before the first of these strings, e.g. a newline (written \\n), also below a minimum of tokens (which
+    forbids the end of the document only); the prompt may hold them."""
     do_sample: bool = True
     """Draw tokens; false takes the likeliest one every time."""
     temperature: PositiveFloat = SAMPLING_TEMPERATURE
@@ -47,6 +47,12 @@ class SamplingConfig(Section):
     """Texts per prompt."""
     seed: int = 1234
     """Decides what is drawn, for each text apart: neither batch_size nor the other prompts change it."""
+
+    @field_validator("stop")
+    @classmethod
+    def _with_newlines(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        """A command line hands them on as backslash and letter."""
+        return tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in stop)
 
     def problems(self) -> list[str]:
         found = []

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from jp_llm.config.build import problems_of
+from jp_llm.config.app import composed
+from jp_llm.config.build import build, problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import GenerateConfig
 from jp_llm.generate.output import part_path, settings_path, texts_file
@@ -240,6 +241,11 @@ def test_progress_says_how_fast_and_how_long(
     assert re.search(
         r"40 made now in \d+ s \([\d.,]+ texts/s, [\d,]+ tokens/s\): \d+ ended by themselves, \d+ are", out
     )
+
+
+def test_a_newline_as_the_command_line_hands_it_on_ends_a_text() -> None:
+    config = build(GenerateConfig, *composed("generate", ["model=m", r'stop=["\n",。]']))
+    assert config.stop == ("\n", "。")
 
 
 def test_a_model_must_be_named() -> None:
