@@ -20,8 +20,8 @@ class SamplingConfig(Section):
     min_length: int = Field(default=0, ge=0)
     """A text does not end before it has this many tokens with the prompt."""
     stop: OneOrSeveral = ()
-    """A text ends before the first of these strings, e.g. a newline (written \\n), also below a minimum of tokens (which
-    forbids the end of the document only); the prompt may hold them."""
+    """A text ends before the first of these strings, e.g. a newline (written \\n), also below a minimum of tokens,
+    which forbids the end of the document only; the prompt may hold them."""
     do_sample: bool = True
     """Draw tokens; false takes the likeliest one every time."""
     temperature: PositiveFloat = SAMPLING_TEMPERATURE
