@@ -19,6 +19,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable
+from transformers import GenerationConfig
 
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
@@ -36,7 +37,8 @@ class HarnessModel(HFLM):  # type: ignore[misc]
 
     Text is encoded as everywhere in this room: one begin token, no end token (some tokenizers would add one behind the
     prompt), and an answer that is never empty where a token reaches over the end of the prompt. Likelihoods are summed
-    in float32, also of a bf16 model, whose own numbers around 100 are 0.5 apart.
+    in float32, also of a bf16 model, whose own numbers around 100 are 0.5 apart. Of its generation_config.json only the
+    ends count: a penalty for chats, or a length, would change the answers.
     """
 
     def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
@@ -49,6 +51,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 max_length=loaded.context,
                 softmax_dtype="float32",
             )
+        loaded.model.generation_config = GenerationConfig(eos_token_id=sorted(loaded.end_ids) or None)
         self.loaded = loaded
 
     def tok_encode(self, string: str, **_: Any) -> list[int]:

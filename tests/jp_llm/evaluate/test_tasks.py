@@ -154,6 +154,19 @@ def test_the_harness_and_our_own_likelihoods_agree(model: Path, precision: Liter
     assert whole == pytest.approx(expected[1], rel=1e-5)
 
 
+def test_answers_are_greedy_whatever_the_generation_settings_of_a_model_are(model: Path) -> None:
+    from jp_llm.evaluate.harness import HarnessModel, quiet_harness
+
+    answers = []
+    for settings in ({}, {"repetition_penalty": 50.0}, {"max_new_tokens": 2}):
+        loaded = open_model(model, "cpu", "fp32")
+        loaded.model.generation_config.update(**settings)
+        asked = {"until": ["\0"], "do_sample": False, "max_gen_toks": 24}
+        with quiet_harness():
+            answers += HarnessModel(loaded, 1).generate_until([SimpleNamespace(args=("春の朝、", asked))])
+    assert answers[0] == answers[1] == answers[2] != ""
+
+
 def test_a_task_whose_answers_fill_the_context_is_refused_at_once(
     model: Path, jglue: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
