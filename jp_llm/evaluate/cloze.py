@@ -18,7 +18,7 @@ from typing import Any
 from jp_llm.evaluate.config import ClozeConfig
 from jp_llm.evaluate.interval import wilson
 from jp_llm.evaluate.result import markdown_table, percent
-from jp_llm.evaluate.score import continuation_nats, split_ids
+from jp_llm.evaluate.score import continuation_nats, split_choices
 from jp_llm.export.inference import LoadedModel
 from jp_llm.runtime.errors import UserError
 from jp_llm.texts.documents import Text
@@ -83,8 +83,8 @@ def score_items(
     Raises:
         UserError: the context is too short for the choices.
     """
-    pairs = [(item.context, choice) for item in items for choice in item.choices]
-    longest = max(len(split_ids(loaded.tokenizer, *pair)[1]) for pair in pairs)
+    pairs = [pair for item in items for pair in split_choices(loaded.tokenizer, item.context, item.choices)]
+    longest = max(len(scored) for _, scored in pairs)
     if longest > context:
         raise UserError(f"context_tokens: {context} is too short for cloze items with sentences of {longest} tokens")
     nats = iter(continuation_nats(loaded, pairs, context=context, batch_tokens=batch_tokens))

@@ -16,8 +16,10 @@ from datasets import Dataset
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable
+from transformers import GenerationConfig
 
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
@@ -34,7 +36,9 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     """A loaded model as the harness calls it.
 
     Text is encoded as everywhere in this room: one begin token, no end token (some tokenizers would add one behind the
-    prompt), and an answer that is never empty where a token reaches over the end of the prompt.
+    prompt), and an answer that is never empty where a token reaches over the end of the prompt. Likelihoods are summed
+    in float32, also of a bf16 model, whose own numbers around 100 are 0.5 apart. Of its generation_config.json only the
+    ends count: a penalty for chats, or a length, would change the answers.
     """
 
     def __init__(self, loaded: LoadedModel, batch_size: int) -> None:
@@ -45,18 +49,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
                 backend="causal",
                 batch_size=batch_size,
                 max_length=loaded.context,
+                softmax_dtype="float32",
             )
+        loaded.model.generation_config = GenerationConfig(eos_token_id=sorted(loaded.end_ids) or None)
         self.loaded = loaded
 
-    def tok_encode(
-        self,
-        string: str,
-        add_special_tokens: bool | None = None,
-        left_truncate_len: int | None = None,
-        **_: Any,
-    ) -> list[int]:
-        ids = [self.loaded.start_id, *encode(self.loaded.tokenizer, string)]
-        return ids[-left_truncate_len:] if left_truncate_len else ids
+    def tok_encode(self, string: str, **_: Any) -> list[int]:
+        """Without the begin token: before a whole text whose likelihood it asks for, the harness puts it itself."""
+        return encode(self.loaded.tokenizer, string)
 
     def tok_batch_encode(
         self,
@@ -65,7 +65,9 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         truncation: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = [self.tok_encode(string, left_truncate_len=left_truncate_len) for string in strings]
+        rows = [[self.loaded.start_id, *self.tok_encode(string)] for string in strings]
+        if left_truncate_len:
+            rows = [row[-left_truncate_len:] for row in rows]
         width = max(map(len, rows))
         filler = self.loaded.tokenizer.pad_token_id
         tokens = [[filler] * (width - len(row)) + row for row in rows]
@@ -89,7 +91,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
         prompt, rest = arguments
         if isinstance(rest, str):
             return bool(sum(map(len, self._encode_pair(prompt, rest))) > self.max_length + 1)
-        return bool(len(self.tok_encode(prompt)) > self.max_length - rest["max_gen_toks"])
+        return bool(1 + len(self.tok_encode(prompt)) > self.max_length - rest["max_gen_toks"])
 
 
 def local_task(name: str, split: Split, prompt_version: str, max_answer_tokens: int) -> Any:
@@ -155,6 +157,25 @@ def harness_tasks(names: Sequence[str], num_fewshot: int | None) -> dict[str, An
         task.set_config(key="num_fewshot", value=shots if num_fewshot is None else num_fewshot)
         task.set_fewshot_seed(seed=1234)
     return loaded
+
+
+def refuse_long_answers(model: HarnessModel, tasks: dict[str, Any]) -> None:
+    """Say before minutes are spent that answers leave no room for a question.
+
+    Raises:
+        UserError: a task may write as many tokens as the model's context has.
+    """
+    problems = []
+    for name, task in tasks.items():
+        if task.OUTPUT_TYPE == "generate_until":
+            longest = normalize_gen_kwargs(task.config.generation_kwargs, model.max_gen_toks)["max_gen_toks"]
+            if longest >= model.max_length:
+                problems.append(
+                    f"tasks: answers of {name} may have {longest} tokens, which leaves no room for a question in the "
+                    f"context of {model.max_length}; leave it out"
+                )
+    if problems:
+        raise UserError(*problems)
 
 
 def run_tasks(model: HarnessModel, tasks: dict[str, Any], limit: int | None) -> dict[str, Any]:

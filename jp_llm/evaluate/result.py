@@ -50,9 +50,10 @@ def with_block(card: str, title: str, table: str, result: dict[str, Any]) -> str
         f"{begin}\n## Evaluation: {escape(title)}\n\n{table}\n\n"
         f"<details><summary>Settings, hashes and counts</summary>\n\n{fenced('json', record)}\n\n</details>\n{end}"
     )
-    if begin in card and end in card:
-        return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, card, count=1, flags=re.DOTALL)
-    return f"{card.rstrip()}\n\n{block}\n"
+    # From the last begin before an end: where somebody deleted an end, the text behind it stays.
+    whole = f"{re.escape(begin)}(?:(?!{re.escape(begin)}).)*?{re.escape(end)}"
+    renewed, count = re.subn(whole, lambda _: block, card, count=1, flags=re.DOTALL)
+    return renewed if count else f"{card.rstrip()}\n\n{block}\n"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

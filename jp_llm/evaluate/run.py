@@ -33,10 +33,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     files = find_files(Path(path).expanduser() for path in config.data)
     loaded = open_model(Path(config.model), config.device, config.precision)
     context, stride = window_sizes(config, loaded.context)
+    cloze = {}
+    if config.cloze.items:
+        # Before the minutes of the rest: too little text for items, or too short a context, shows here.
+        items = cloze_items(_texts(config, files), config.cloze)
+        cloze["cloze"] = score_items(loaded, items, context=context, batch_tokens=config.batch_tokens)
     scores = score(loaded, _texts(config, files), context=context, stride=stride, batch_tokens=config.batch_tokens)
     if not any(sums.characters for sums in scores.values()):
         raise UserError(f"data: there is no text in {', '.join(map(str, files))}")
-    result = common(config, loaded) | {
+    return common(config, loaded) | {
         "total": _result(sum(scores.values(), Score())),
         "sources": {source: _result(sums) for source, sums in sorted(scores.items())},
         "settings": {
@@ -49,11 +54,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             "dtype": dtype_of(loaded),
         },
         "data": {str(path): sha256_of(path) for path in files},
+        **cloze,
     }
-    if config.cloze.items:
-        items = cloze_items(_texts(config, files), config.cloze)
-        result["cloze"] = score_items(loaded, items, context=context, batch_tokens=config.batch_tokens)
-    return result
 
 
 def _texts(config: EvaluateConfig, files: Iterable[Path]) -> Iterator[Text]:
@@ -76,7 +78,7 @@ def window_sizes(config: EvaluateConfig, model_context: int | None) -> tuple[int
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as a Markdown table, sources first, then all of them together."""
+    """The figures as a Markdown table, sources first, then all of them together; and what flatters them."""
     rows = []
     for source, sums in [*result["sources"].items(), ("all", result["total"])]:
         counts = [f"{sums[key]:,}" for key in ("documents", "characters", "tokens")]
@@ -85,8 +87,15 @@ def table(result: dict[str, Any]) -> str:
             for key, digits in (("perplexity", 2), ("bits_per_character", 4), ("bits_per_byte", 4))
         ]
         rows.append([source, *counts, *rates])
-    return markdown_table(
+    figures = markdown_table(
         ("source", "documents", "characters", "tokens", "perplexity", "bits/character", "bits/byte"), rows
+    )
+    changed, documents = result["total"]["changed_documents"], result["total"]["documents"]
+    if not changed:
+        return figures
+    return (
+        f"{figures}\n\nThe tokenizer does not give {changed:,} of {documents:,} documents back as they were (lost, "
+        "unified or unknown characters): against a tokenizer that loses nothing, these figures flatter the model."
     )
 
 

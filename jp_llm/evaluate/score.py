@@ -34,7 +34,9 @@ class Score:
     tokens: int = 0
     """Predicted tokens: those of the text, and one end of document each; never the begin token."""
     unknown_tokens: int = 0
-    """Tokens that stand for characters which the tokenizer cannot write: the figures flatter the model by them."""
+    """Tokens that stand for characters which the tokenizer cannot write."""
+    changed_documents: int = 0
+    """Documents that the tokenizer does not give back: what it loses or unifies the model need not predict."""
     nats: float = 0.0
     """Sum of -ln p over the predicted tokens."""
 
@@ -78,19 +80,18 @@ def score(
 
 
 def continuation_nats(
-    loaded: LoadedModel, pairs: Sequence[tuple[str, str]], *, context: int, batch_tokens: int
+    loaded: LoadedModel, pairs: Sequence[tuple[list[int], list[int]]], *, context: int, batch_tokens: int
 ) -> list[float]:
     """-ln p of each continuation behind its context; the context loses its beginning where both are too long.
 
     Args:
-        pairs: (context, continuation); a continuation has text.
+        pairs: ids of (context, continuation), as `split_ids` gives them.
 
     Raises:
         ValueError: a continuation alone is longer than `context`.
     """
     rows = []
-    for number, (before, text) in enumerate(pairs):
-        seen, scored = split_ids(loaded.tokenizer, before, text)
+    for number, (seen, scored) in enumerate(pairs):
         if len(scored) > context:
             raise ValueError(f"a continuation of {len(scored)} tokens is longer than the context of {context}")
         tokens = [loaded.start_id, *seen, *scored][-(context + 1) :]
@@ -112,6 +113,16 @@ def split_ids(tokenizer: Any, before: str, text: str) -> tuple[list[int], list[i
     return whole[:seam], whole[seam:]
 
 
+def split_choices(tokenizer: Any, before: str, texts: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    """Ids of `before` and of each text behind it, divided at the same place for all, so that their likelihoods compare.
+
+    A text that shares a token with the end of `before` (「 after a full stop, often) would pay for that end alone.
+    """
+    pairs = [split_ids(tokenizer, before, text) for text in texts]
+    seam = min(len(seen) for seen, _ in pairs)
+    return [(seen[:seam], seen[seam:] + scored) for seen, scored in pairs]
+
+
 def _nats(loaded: LoadedModel, rows: Iterator[_Row], batch_tokens: int) -> Iterator[tuple[Hashable, float]]:
     while together := list(itertools.islice(rows, _SORTED_TOGETHER)):
         for batch in _batches(together, batch_tokens):
@@ -129,6 +140,8 @@ def _rows(loaded: LoadedModel, text: Text, sums: Score, context: int, stride: in
     sums.bytes += len(text.text.encode())
     sums.tokens += len(tokens) - 1
     sums.unknown_tokens += ids.count(loaded.tokenizer.unk_token_id)
+    back = loaded.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    sums.changed_documents += back != text.text
     if len(tokens) == 1:
         return
     for window in windows(len(tokens) - 1, context, stride):

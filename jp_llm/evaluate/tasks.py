@@ -51,17 +51,25 @@ def evaluate_tasks(config: EvaluateTasksConfig) -> dict[str, Any]:
     loaded = open_model(Path(config.model), config.device, config.precision)
     _refuse_what_cannot_be_asked(config, loaded, splits)
 
-    from jp_llm.evaluate.harness import HarnessModel, harness_tasks, local_task, own_results, run_tasks
+    from jp_llm.evaluate.harness import (
+        HarnessModel,
+        harness_tasks,
+        local_task,
+        own_results,
+        refuse_long_answers,
+        run_tasks,
+    )
 
     tasks = {
         name: local_task(name, split, config.prompt_version, config.max_answer_tokens) for name, split in splits.items()
     }
     groups: dict[str, Any] = {}
+    model = HarnessModel(loaded, config.batch_size)
     if others:
         own = harness_tasks(others, config.num_fewshot)
+        refuse_long_answers(model, own["tasks"])
         tasks |= own["tasks"]
         groups = own.get("groups", {})
-    model = HarnessModel(loaded, config.batch_size)
     found = run_tasks(model, {"tasks": tasks, "groups": groups}, config.limit)
     results = {
         name: _result(name, found["samples"][name], splits[name])

@@ -26,7 +26,11 @@ from jp_llm.tokenizer.adopt import describe
 
 Device = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "bf16", "fp32"]
-_DECIDING = (".safetensors", ".bin", ".json", ".model", "merges.txt", "vocab.txt")
+_DECIDING = (
+    *("*.safetensors", "*.bin", "*.index.json", "*.model", "config.json", "generation_config.json", "tokenizer.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt"),
+)
+"""By name: results and texts of this model may lie in the same folder, as JSON too."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 def model_hashes(folder: Path) -> dict[str, str]:
     """{file: SHA-256} of what decides the texts of a Hugging Face folder: weights, configuration, tokenizer."""
-    files = (path for path in folder.iterdir() if path.suffix in _DECIDING or path.name in _DECIDING)
-    return {path.name: sha256_of(path) for path in sorted(files) if path.name != PROOF_FILE}
+    files = {path for pattern in _DECIDING for path in folder.glob(pattern)}
+    return {path.name: sha256_of(path) for path in sorted(files)}
 
 
 def huggingface_folder(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from jp_llm.config.section import OneOrSeveral, Section
 from jp_llm.export.config import SAMPLING_TEMPERATURE, SAMPLING_TOP_P
@@ -20,8 +20,8 @@ class SamplingConfig(Section):
     min_length: int = Field(default=0, ge=0)
     """A text does not end before it has this many tokens with the prompt."""
     stop: OneOrSeveral = ()
-    """A text ends before the first of these strings, e.g. a newline, also below a minimum of tokens (which forbids the
-    end of the document only); the prompt may hold them."""
+    """A text ends before the first of these strings, e.g. a newline (written \\n), also below a minimum of tokens,
+    which forbids the end of the document only; the prompt may hold them."""
     do_sample: bool = True
     """Draw tokens; false takes the likeliest one every time."""
     temperature: PositiveFloat = SAMPLING_TEMPERATURE
@@ -42,11 +42,17 @@ class SamplingConfig(Section):
     """repetition_penalty looks at this many last tokens only, so that a long text may go on using its particles and
     full stops; 0 looks at all."""
     no_repeat_ngram_size: int = Field(default=0, ge=0)
-    """No sequence of this many tokens occurs twice; 0 allows it."""
+    """No sequence of this many tokens (2 or more) occurs twice; 0 allows it."""
     num_return_sequences: PositiveInt = 1
     """Texts per prompt."""
     seed: int = 1234
     """Decides what is drawn, for each text apart: neither batch_size nor the other prompts change it."""
+
+    @field_validator("stop")
+    @classmethod
+    def _with_newlines(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        """A command line hands them on as backslash and letter."""
+        return tuple(text.replace("\\n", "\n").replace("\\t", "\t") for text in stop)
 
     def problems(self) -> list[str]:
         found = []
@@ -57,6 +63,8 @@ class SamplingConfig(Section):
             found.append(f"{key}: {getattr(self, key)} is more than max_length {self.max_length}")
         if self.repetition_window and self.repetition_penalty == 1.0:
             found.append("repetition_window: does nothing without a repetition_penalty, e.g. repetition_penalty=1.2")
+        if self.no_repeat_ngram_size == 1:
+            found.append("no_repeat_ngram_size: 1 would let no token, no full stop either, come twice; take 2 or more")
         if "" in self.stop:
             found.append("stop: an empty string would end every text at once; leave it out")
         if not self.do_sample and self.num_return_sequences > 1:

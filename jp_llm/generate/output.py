@@ -56,20 +56,17 @@ def texts_file(
         UserError: the file was made with other settings, is no file of these tasks, or is being written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
     with path.open("ab+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{path}: another process is writing this file; wait for it, or stop it") from None
-        problem = None if new else _other_settings(path, settings)
-        if problem is not None:
-            # An empty file is what is left when somebody stopped before the settings were written.
-            if not overwrite and path.stat().st_size:
+        # Looked at behind the lock: another process may have begun the file, or ended it, a moment ago.
+        if path.stat().st_size and (problem := _other_settings(path, settings)) is not None:
+            if not overwrite:
                 raise UserError(problem)
             file.truncate(0)
-            new = True
-        if new:
+        if not path.stat().st_size:
             write_json(settings_path(path), settings)
             fsync_directory(path.parent)
         done = _whole_lines(path, file, tasks)

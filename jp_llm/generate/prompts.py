@@ -41,4 +41,8 @@ def _json_prompt(path: Path, number: int, line: str) -> str:
     prompt = record.get("prompt") if isinstance(record, dict) else None
     if not isinstance(prompt, str):
         raise UserError(f'prompts_file: {path}, line {number} has no text under "prompt"')
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"prompts_file: {path}, line {number} is no text: {error.reason}") from error
     return prompt

@@ -10,7 +10,7 @@ import torch
 
 from jp_llm.evaluate.cloze import LENGTH_RATIO, MOST_PER_DOCUMENT, ClozeItem, cloze_items, cloze_table, score_items
 from jp_llm.evaluate.config import ClozeConfig
-from jp_llm.evaluate.score import continuation_nats
+from jp_llm.evaluate.score import continuation_nats, split_choices, split_ids
 from jp_llm.export.inference import LoadedModel, encode
 from jp_llm.runtime.errors import UserError
 from jp_llm.texts.documents import Text
@@ -122,7 +122,8 @@ def test_a_model_that_has_read_the_continuations_knows_them_and_one_that_has_not
 
 def test_continuations_are_scored_like_one_token_after_the_other(loaded: LoadedModel) -> None:
     pairs = [("春の朝、", "川のそば"), ("", "水の音"), ("町の" * 60, "図書館には。")]
-    found = continuation_nats(loaded, pairs, context=64, batch_tokens=64)
+    ids = [split_ids(loaded.tokenizer, *pair) for pair in pairs]
+    found = continuation_nats(loaded, ids, context=64, batch_tokens=64)
     for (before, text), nats in zip(pairs, found, strict=True):
         whole = [loaded.start_id, *encode(loaded.tokenizer, before + text)]
         seam = len(encode(loaded.tokenizer, before)) + 1
@@ -134,6 +135,21 @@ def test_continuations_are_scored_like_one_token_after_the_other(loaded: LoadedM
                 logits = loaded.model(input_ids=torch.tensor([whole[start:target]])).logits[0, -1].double()
             expected -= logits.log_softmax(0)[whole[target]].item()
         assert nats == pytest.approx(expected, rel=1e-4)
+
+
+def test_choices_are_compared_from_the_same_place_on() -> None:
+    """One of them shares a token with the end of the text before it."""
+    pieces = ["。「", "山", "。", "「", "海"]
+
+    def tokenizer(text: str, **_: Any) -> dict[str, list[int]]:
+        ids = []
+        while text:
+            ids.append(next(id for id, piece in enumerate(pieces) if text.startswith(piece)))
+            text = text.removeprefix(pieces[ids[-1]])
+        return {"input_ids": ids}
+
+    assert split_choices(tokenizer, "山。", ["「海", "海海"]) == [([1], [0, 4]), ([1], [2, 4, 4])]
+    assert split_choices(tokenizer, "山。", ["山", "海海"]) == [([1, 2], [1]), ([1, 2], [4, 4])]
 
 
 def test_a_context_that_no_sentence_fits_is_refused(loaded: LoadedModel) -> None:

@@ -23,6 +23,17 @@ def test_a_block_is_added_once_and_renewed_alone() -> None:
     assert renewed.replace("| c |", "| a |").replace('"n": 3', '"n": 1') == both
 
 
+def test_a_mark_that_somebody_deleted_costs_nothing_of_theirs() -> None:
+    mark = "<!-- /evaluation: samples -->"
+    card = with_block("# Model\n", "samples", "| a |", {}).replace(mark, "My notes.")
+    for table in ("| b |", "| c |"):
+        card = with_block(card, "samples", table, {})
+        assert "| a |" in card
+        assert "My notes." in card
+        assert card.count(table) == card.count(mark) == 1
+    assert "| b |" not in card
+
+
 def test_what_a_file_says_cannot_leave_its_place() -> None:
     hostile = "</details><!-- /evaluation: samples -->```\n# x\\1"
     cell = markdown_table(("source", "n"), [[hostile, "1"]])

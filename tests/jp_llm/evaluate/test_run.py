@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import zstandard
 from tiny_export import TEXT
 
 from jp_llm.config.build import problems_of
-from jp_llm.evaluate.config import EvaluateConfig
-from jp_llm.evaluate.run import run, window_sizes
+from jp_llm.evaluate.config import ClozeConfig, EvaluateConfig
+from jp_llm.evaluate.run import run, table, window_sizes
+from jp_llm.evaluate.score import Score
 from jp_llm.runtime.errors import UserError
 
 
@@ -58,6 +60,21 @@ def test_the_result_names_model_tokenizer_and_data_by_hash(folder: Path, dataset
     assert result["settings"]["context_tokens"] == 64
     assert result["settings"]["stride_tokens"] == 32
     assert result["versions"].keys() >= {"jp-llm", "torch", "transformers"}
+
+
+def test_text_that_the_tokenizer_changes_is_said_under_the_table() -> None:
+    sums = asdict(Score(documents=3, characters=9, bytes=27, tokens=9, nats=9.0, changed_documents=2))
+    result = {"sources": {}, "total": sums | Score(**sums).rates()}
+    assert "does not give 2 of 3 documents back" in table(result)
+    assert "give" not in table({"sources": {}, "total": result["total"] | {"changed_documents": 0}})
+
+
+def test_too_little_text_for_cloze_items_shows_before_the_rest_is_measured(
+    folder: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jp_llm.evaluate.run.score", lambda *_, **__: pytest.fail("measured first"))
+    with pytest.raises(UserError, match=r"cloze\.items: no source"):
+        run(EvaluateConfig(model=str(folder), data=(str(dataset),), device="cpu", cloze=ClozeConfig(items=9)))
 
 
 def test_limits_hold_for_each_source(folder: Path, dataset: Path, tmp_path: Path) -> None:

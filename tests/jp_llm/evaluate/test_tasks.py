@@ -3,7 +3,8 @@
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from jp_llm.evaluate import tasks
 from jp_llm.evaluate.config import EvaluateTasksConfig
 from jp_llm.evaluate.jglue import divide, find_file, read_docs
 from jp_llm.evaluate.prompts import PROMPTS, answer_of
-from jp_llm.evaluate.score import split_ids
+from jp_llm.evaluate.score import continuation_nats, split_ids
 from jp_llm.evaluate.tasks import evaluate_tasks, run
 from jp_llm.export.inference import LoadedModel, encode, open_model
 from jp_llm.runtime.errors import UserError
@@ -135,6 +136,46 @@ def test_likelihoods_are_ours_and_examples_stand_before_the_question(model: Path
             logits = loaded.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
         expected = sum(logits[place - 1, ids[place]].item() for place in range(seam, len(ids)))
         assert nats == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_harness_and_our_own_likelihoods_agree(model: Path, precision: Literal["fp32", "bf16"]) -> None:
+    """With a context, without one, and of a whole text; in bf16, whose numbers around 100 are 0.5 apart, too."""
+    from jp_llm.evaluate.harness import HarnessModel
+
+    loaded = open_model(model, "cpu", precision)
+    pairs = [("春の朝、", "川のそばを歩く。" * 4), ("", "水の音がする。")]
+    ids = [split_ids(loaded.tokenizer, *pair) for pair in pairs]
+    expected = [-nats for nats in continuation_nats(loaded, ids, context=768, batch_tokens=1)]
+    harness = HarnessModel(loaded, 1)
+    found = harness.loglikelihood([SimpleNamespace(args=pair) for pair in pairs])
+    assert [nats for nats, _ in found] == pytest.approx(expected, rel=1e-5)
+    (whole,) = harness.loglikelihood_rolling([SimpleNamespace(args=(pairs[1][1],))], disable_tqdm=True)
+    assert whole == pytest.approx(expected[1], rel=1e-5)
+
+
+def test_answers_are_greedy_whatever_the_generation_settings_of_a_model_are(model: Path) -> None:
+    from jp_llm.evaluate.harness import HarnessModel, quiet_harness
+
+    answers = []
+    for settings in ({}, {"repetition_penalty": 50.0}, {"max_new_tokens": 2}):
+        loaded = open_model(model, "cpu", "fp32")
+        loaded.model.generation_config.update(**settings)
+        asked = {"until": ["\0"], "do_sample": False, "max_gen_toks": 24}
+        with quiet_harness():
+            answers += HarnessModel(loaded, 1).generate_until([SimpleNamespace(args=("春の朝、", asked))])
+    assert answers[0] == answers[1] == answers[2] != ""
+
+
+def test_a_task_whose_answers_fill_the_context_is_refused_at_once(
+    model: Path, jglue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jp_llm.evaluate import harness
+
+    task = harness.local_task("jsquad", divide(read_docs(find_file(jglue, "jsquad"), "jsquad"), 0, 1), "0.2", 768)
+    monkeypatch.setattr(harness, "harness_tasks", lambda *_: {"tasks": {"long": task}})
+    with pytest.raises(UserError, match=r"answers of long may have 768 tokens, .* context of 768"):
+        measured(model, jglue, tasks=("long",))
 
 
 def test_a_result_file_with_hashes_a_table_and_a_card(

@@ -27,6 +27,7 @@ def test_prompts_from_files(tmp_path: Path) -> None:
         ("a.jsonl", '{"prompt": "春"}\n{"text": "春"}\n', r'line 2 has no text under "prompt"'),
         ("a.jsonl", "春\n", r"line 1 is not JSON"),
         ("a.jsonl", '{"prompt": 3}\n', r"line 1 has no text"),
+        ("a.jsonl", '{"prompt": "\\ud800"}\n', r"line 1 is no text: surrogates"),
         ("a.txt", "", r"holds no prompts"),
     ],
 )

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from jp_llm.config.build import problems_of
+from jp_llm.config.app import composed
+from jp_llm.config.build import build, problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import GenerateConfig
 from jp_llm.generate.output import part_path, settings_path, texts_file
@@ -82,7 +83,8 @@ def test_an_interrupted_file_is_continued_without_a_duplicate_or_a_loss(
 ) -> None:
     """Killed after any byte of the file."""
     output = tmp_path / "texts.jsonl"
-    run(jobs(folder, output, overwrite=True))
+    if not output.exists():
+        run(jobs(folder, output))
     output.write_bytes(whole[: cut % len(whole)])
     capsys.readouterr()
     run(jobs(folder, output))
@@ -152,6 +154,19 @@ def test_another_model_does_not_continue_a_file(folder: Path, tmp_path: Path) ->
     save_file(tensors, other / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match=r"other settings \(model_files_sha256 of model.safetensors\)"):
         run(jobs(other, output))
+
+
+def test_texts_in_the_folder_of_their_model_are_continued(
+    folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies there beside the model, as JSON too, does not make it another one."""
+    model = shutil.copytree(folder, tmp_path / "model")
+    output = model / "texts.jsonl"
+    run(jobs(model, output))
+    (model / "evaluation.json").write_text("{}")
+    run(jobs(model, output))
+    assert "complete, 40 texts" in capsys.readouterr().out
+    assert output.read_bytes() == whole
 
 
 def test_a_strange_file_is_not_touched(folder: Path, whole: bytes, tmp_path: Path) -> None:
@@ -226,6 +241,11 @@ def test_progress_says_how_fast_and_how_long(
     assert re.search(
         r"40 made now in \d+ s \([\d.,]+ texts/s, [\d,]+ tokens/s\): \d+ ended by themselves, \d+ are", out
     )
+
+
+def test_a_newline_as_the_command_line_hands_it_on_ends_a_text() -> None:
+    config = build(GenerateConfig, *composed("generate", ["model=m", r'stop=["\n",。]']))
+    assert config.stop == ("\n", "。")
 
 
 def test_a_model_must_be_named() -> None:

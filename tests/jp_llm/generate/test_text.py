@@ -345,6 +345,7 @@ def test_a_prompt_as_long_as_max_length_is_refused(loaded: LoadedModel) -> None:
         ({"max_length": 8, "min_new_tokens": 9}, "min_new_tokens: 9 is more than max_length 8"),
         ({"repetition_window": 8}, "repetition_window: does nothing"),
         ({"stop": ("",)}, "stop: an empty string"),
+        ({"no_repeat_ngram_size": 1}, "no_repeat_ngram_size: 1 would let no token"),
     ],
 )
 def test_settings_without_sense_are_refused(settings: dict[str, int], key: str) -> None:
