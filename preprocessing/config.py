@@ -19,6 +19,7 @@ from preprocessing.step import Filter, Mapper, Reader
 StageName = Literal["clean", "deduplicate", "tokenizer", "encode"]
 STAGES: tuple[StageName, ...] = ("clean", "deduplicate", "tokenizer", "encode")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_JSON_LINES = re.compile(r"\.(jsonl|ndjson)(\.\w+)?$")
 _RULES_OF_NAMES = "letters, digits, dots, hyphens and underscores only (it becomes part of file names)"
 _NOT_CONTENT = (
     "output_dir",
@@ -80,6 +81,13 @@ class SourceConfig(Section):
             found += ["paths: this reader takes none"] if self.paths else []
         elif not self.paths:
             found.append("paths: name files, folders or patterns, e.g. paths=[raw/*.jsonl.gz]")
+        if self.reader.get("type") == "text":
+            found += [
+                f"paths: {path}: the reader text would take lines of JSON as they stand; set reader.type=jsonl (corpus="
+                "finetune_jsonl), or rename the file"
+                for path in self.paths
+                if _JSON_LINES.search(path)
+            ]
         for index, step in enumerate(self.steps):
             found += [f"steps.{index}.{problem}" for problem in _problems(step, kinds) or _missing_files(step, kinds)]
         return found + self._problems_of_order()

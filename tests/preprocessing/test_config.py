@@ -48,6 +48,13 @@ def test_one_path_needs_no_list():
     assert build(CorpusConfig, values(paths="a.txt")).sources["web"].paths == ("a.txt",)
 
 
+def test_lines_of_json_are_not_taken_for_text():
+    reader = {"type": "text", "document": "line"}
+    found = problems(values(reader=reader, paths=["persona.txt", "posts.jsonl", "more.jsonl.gz"]))
+    assert [problem.split(": ")[1] for problem in found] == ["posts.jsonl", "more.jsonl.gz"]
+    assert "set reader.type=jsonl" in found[0]
+
+
 def test_every_problem_is_named_at_once_with_its_path_and_the_nearest_name():
     steps = [
         {"type": "whitespce"},
