@@ -29,7 +29,12 @@ def new_folder(target: Path) -> Iterator[Path]:
         fsync_directory(temporary)
         if target.exists():
             os.rename(target, old)
-        os.rename(temporary, target)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if old.exists():
+                os.rename(old, target)
+            raise
         fsync_directory(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """A folder appears complete or not at all."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,22 @@ def test_a_full_disk_is_reported_with_the_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model: could not be written: .*No space left"):
         make_and_fail(target, OSError(errno.ENOSPC, "No space left on device"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_older_folder_comes_back_where_the_new_one_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "model"
+    make(target, "one")
+    rename = os.rename
+
+    def full(source: Path, destination: Path) -> None:
+        if source.suffix == ".tmp":
+            raise OSError(errno.EIO, "a fault of the test")
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(UserError, match="a fault of the test"):
+        make(target, "two")
+    assert (target / FILE).read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
