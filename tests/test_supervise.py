@@ -182,6 +182,7 @@ def test_by_hand_save_kill_and_signals_to_the_supervisor(data: Path, tmp_path: P
         code, output = ended(process)
         assert code == 85, output
         assert read_json(folder / "status.json")["reason"] == "file KILL"
+        assert "(file KILL); the same command continues there" in output
         assert "saved and stopped at step" in output
         saved = CheckpointStore(folder).steps()[-1]
         assert saved == read_json(folder / "status.json")["step"]

@@ -39,6 +39,8 @@ class Checks:
             return "nothing is in it"
         if (character := invalid_character(text)) is not None:
             return f"X does not take the character {character}"
+        if "\ufffd" in text:
+            return "it holds \ufffd, a character of which the model wrote only a part"
         if (length := weight(text)) > config.most_weight:
             return f"too long: it weighs {length} of {config.most_weight}"
         if not config.allow_links and (link := LINK.search(text)):

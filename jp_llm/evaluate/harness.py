@@ -21,6 +21,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable
 from transformers import GenerationConfig
 
+from jp_llm.evaluate.config import JGLUE_TASKS
 from jp_llm.evaluate.jglue import Split, character_f1, exact_match
 from jp_llm.evaluate.prompts import PROMPTS, answer_of, choices_of
 from jp_llm.evaluate.score import split_ids
@@ -143,7 +144,10 @@ def harness_tasks(names: Sequence[str], num_fewshot: int | None) -> dict[str, An
     """
     manager = TaskManager()
     if unknown := [name for name in names if name not in manager.all_tasks]:
-        raise UserError(*(f"tasks: lm-evaluation-harness has no task or group {name!r}" for name in unknown))
+        ours = ", ".join(JGLUE_TASKS)
+        raise UserError(
+            *(f"tasks: lm-evaluation-harness has no task or group {name!r}; ours are {ours}" for name in unknown)
+        )
     try:
         loaded: dict[str, Any] = manager.load(list(names))
     except (OSError, ValueError, RuntimeError, ImportError) as error:

@@ -55,8 +55,12 @@ def texts_file(
     Raises:
         UserError: the file was made with other settings, is no file of these tasks, or is being written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("ab+")
+    except OSError as error:
+        raise UserError(f"output: {path} cannot be written ({error.strerror}); name another file") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -28,7 +28,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, list[st
             )
     # Each library below it has errors of its own for a folder of somebody else.
     except Exception as error:
-        raise UserError(f"{folder}: transformers cannot load the model: {error}") from error
+        raise UserError(f"{folder}: transformers cannot load the model: {error}; copy the folder again, or export it again") from error
     return model.eval(), {kind: sorted(map(str, names)) for kind, names in info.items() if names}
 
 
@@ -44,7 +44,7 @@ def load_tokenizer(folder: Path) -> Any:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise UserError(f"{folder}: transformers cannot load the tokenizer: {error}") from error
+        raise UserError(f"{folder}: transformers cannot load the tokenizer: {error}; copy the folder again, or export it again") from error
 
 
 @contextmanager

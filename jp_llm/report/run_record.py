@@ -119,7 +119,7 @@ def read_run(folder: Path, evaluation: Path | None = None) -> RunRecord:
     files = RunFolder(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the run_dir of launch/train.py")
-    if not any(path.exists() for path in (files.metrics, files.events, files.status, files.resolved_config)):
+    if not any(path.exists() for path in (files.metrics, files.events, files.status)):
         raise UserError(f"{folder}: no metrics.jsonl and nothing else of a run; name the run_dir of launch/train.py")
     run = RunRecord(folder, folder.name or folder.resolve().name)
     run.config = _config(files.resolved_config, run.notes)

@@ -43,7 +43,7 @@ def find_files(paths: Iterable[Path], part: Part = "validation") -> list[Path]:
                     "folder of launch/preprocess.py, or files"
                 )
         elif not path.is_file():
-            problems.append(f"{path}: no such file")
+            problems.append(f"{path}: no such file; name files, or the output folder of launch/preprocess.py")
         elif not path.name.endswith(_SUFFIXES):
             problems.append(f"{path}: not one of {', '.join(_SUFFIXES)}")
         else:

@@ -72,6 +72,9 @@ def _trained(run: Run) -> ExitCode:
         # Before training it is a refusal; in the middle of it a disk or a network may come back.
         raise RuntimeError(f"step {run.state.step + 1}: {error}") from error
     run.last_words.say(code, run.control.stop_reason)
+    if code == ExitCode.SAVED and run.preflight.world.is_main:
+        step, last = run.state.step, run.config.train.num_steps
+        print(f"stopped at step {step} of {last} ({run.control.stop_reason}); the same command continues there")
     return code
 
 

@@ -37,6 +37,7 @@ def checks(tmp_path: Path) -> Checks:
         ("example.みんな", "a link: example.みんな"),
         ("1.はじめに", None),
         ("猫\ufeff", "X does not take the character U+FEFF"),
+        ("日本\ufffd 株式会社", "it holds \ufffd, a character of which the model wrote only a part"),
     ],
 )
 def test_reasons_are_said_in_words(checks: Checks, text: str, reason: str | None) -> None:

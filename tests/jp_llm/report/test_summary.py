@@ -76,6 +76,7 @@ def test_what_is_not_there_is_named(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such folder"):
         run(ReportConfig(run_dir=str(tmp_path / "nothing")))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.resolved.yaml").write_text("corpus: a dataset folder has such a file, too\n")
     with pytest.raises(UserError, match=r"no metrics\.jsonl and nothing else of a run"):
         run(ReportConfig(run_dir=str(tmp_path / "empty")))
     with pytest.raises(UserError, match=rf"^{tmp_path / 'empty'}: Is a directory; name another file"):
