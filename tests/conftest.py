@@ -20,6 +20,15 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_waits_for_the_disk() -> Iterator[None]:
+    """What fsync guards against is a loss of power, which no test can play; a run of deduplication waits for it a
+    thousand times. Processes that tests start do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which refuses what is no open file, too
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real Japanese text; tests that need it are skipped where it is absent."""

@@ -9,6 +9,8 @@ import torch
 
 from jp_llm.runtime.errors import UserError
 
+_REMEDY = "copy the folder again, or export it again"
+
 
 def load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, list[str]]]:
     """The causal language model of a folder, on the CPU, and what was wrong with its weights.
@@ -28,7 +30,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, list[st
             )
     # Each library below it has errors of its own for a folder of somebody else.
     except Exception as error:
-        raise UserError(f"{folder}: transformers cannot load the model: {error}; copy the folder again, or export it again") from error
+        raise UserError(f"{folder}: transformers cannot load the model: {error}; {_REMEDY}") from error
     return model.eval(), {kind: sorted(map(str, names)) for kind, names in info.items() if names}
 
 
@@ -44,7 +46,7 @@ def load_tokenizer(folder: Path) -> Any:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise UserError(f"{folder}: transformers cannot load the tokenizer: {error}; copy the folder again, or export it again") from error
+        raise UserError(f"{folder}: transformers cannot load the tokenizer: {error}; {_REMEDY}") from error
 
 
 @contextmanager

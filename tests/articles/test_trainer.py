@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from tiny_export import TEXT
 
+pytest.importorskip("accelerate", reason="accelerate is not installed (pip install 'jp-llm[lora]')")
+pytest.importorskip("datasets", reason="datasets is not installed (pip install 'jp-llm[corpus]')")
+
 block_size = 128
 
 

@@ -3,9 +3,8 @@
 import ast
 import re
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from jp_llm.guard.interventions import Intervention
 from jp_llm.supervise.policy import Ending
@@ -14,10 +13,14 @@ from jp_llm.watch.verdict import PHASES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
-SOURCES = {
-    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted((ROOT / "jp_llm").rglob("*.py"))
-}
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    return {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "jp_llm").rglob("*.py"))
+    }
 
 
 def section(title: str) -> str:
@@ -59,10 +62,11 @@ def constants(node: ast.expr) -> list[str]:
     return [str(node.value)]
 
 
+@cache
 def written() -> dict[str, set[str | None]]:
     """Every event of the source, with the fields that stand at the call; None among them means that there are more."""
     found: dict[str, set[str | None]] = {}
-    for node in (node for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)):
+    for node in (node for tree in sources().values() for node in ast.walk(tree) if isinstance(node, ast.Call)):
         function = node.func
         holder = name_of(function.value) if isinstance(function, ast.Attribute) else ""
         of_events = name_of(function) == "write" and holder.lower().lstrip("_") == "events"
@@ -72,41 +76,40 @@ def written() -> dict[str, set[str | None]]:
     return found
 
 
-WRITTEN = written()
-
-
 def keys_of(path: str, function: str) -> set[str]:
     """Keys of the first dictionary that is written down in a function."""
-    body = next(n for n in ast.walk(SOURCES[path]) if isinstance(n, ast.FunctionDef) and n.name == function)
+    body = next(n for n in ast.walk(sources()[path]) if isinstance(n, ast.FunctionDef) and n.name == function)
     literal = next(node for node in ast.walk(body) if isinstance(node, ast.Dict))
     return {key.value for key in literal.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
 
 
-# What is handed on with ** is named elsewhere.
-LEVELS = {f"{what}_{level}" for what in ("loss", "grad_norm") for level in ("median", "sigma")}
-ELSEWHERE = {
-    "attempt_end": {field.name for field in fields(Ending)},
-    "rewind": Intervention.model_fields.keys() - {"time"},
-    "skip": keys_of("jp_llm/train/loop.py", "_skip_event") | LEVELS,
-    "degenerate": keys_of("jp_llm/train/degenerate.py", "look") - {"kind"},
-}
+def elsewhere() -> dict[str, set[str]]:
+    """Fields that are handed on with ** are named elsewhere."""
+    levels = {f"{what}_{level}" for what in ("loss", "grad_norm") for level in ("median", "sigma")}
+    return {
+        "attempt_end": {field.name for field in fields(Ending)},
+        "rewind": Intervention.model_fields.keys() - {"time"},
+        "skip": keys_of("jp_llm/train/loop.py", "_skip_event") | levels,
+        "degenerate": keys_of("jp_llm/train/degenerate.py", "look") - {"kind"},
+    }
 
 
 def test_every_event_is_documented_and_nothing_else() -> None:
-    assert WRITTEN.keys() == DOCUMENTED.keys()
+    assert written().keys() == DOCUMENTED.keys()
     assert len(DOCUMENTED) > 20
 
 
-@pytest.mark.parametrize("event", sorted(WRITTEN))
-def test_every_field_of_an_event_is_documented_and_nothing_else(event: str) -> None:
-    assert (None in WRITTEN[event]) == (event in ELSEWHERE), "say in ELSEWHERE where its fields come from"
-    assert WRITTEN[event] - {None} | ELSEWHERE.get(event, set()) == DOCUMENTED[event]
+def test_every_field_of_an_event_is_documented_and_nothing_else() -> None:
+    more = elsewhere()
+    for event, found in written().items():
+        assert (None in found) == (event in more), f"{event}: say in elsewhere() where its fields come from"
+        assert found - {None} | more.get(event, set()) == DOCUMENTED[event], event
 
 
 def test_nobody_else_writes_lines() -> None:
     names = {
         function.name
-        for tree in SOURCES.values()
+        for tree in sources().values()
         for function in ast.walk(tree)
         if isinstance(function, ast.FunctionDef)
         and any(isinstance(node, ast.Name) and node.id == "append_json_line" for node in ast.walk(function))
@@ -129,7 +132,7 @@ def test_status() -> None:
 
 def test_kinds_of_metrics() -> None:
     kinds = set()
-    for path, tree in SOURCES.items():
+    for path, tree in sources().items():
         for node in ast.walk(tree):
             if path.startswith("jp_llm/train/") and isinstance(node, ast.Dict):
                 for key, value in zip(node.keys, node.values, strict=True):

@@ -124,6 +124,7 @@ def browser() -> Iterator[Page]:
         process = subprocess.Popen(
             ["bash", "-c", script, binary, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_browser[0], from_browser[1]),
+            env=os.environ | {"TMPDIR": profile},  # a browser that is killed leaves its files there
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -22,7 +22,7 @@ def value(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     shapes=st.dictionaries(NAMES, SHAPES, max_size=6),
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),

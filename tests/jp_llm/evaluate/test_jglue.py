@@ -1,7 +1,6 @@
 """Files of JGLUE, the choice of examples, and its measures."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from jglue_files import JNLI, write_jglue
 from jp_llm.evaluate.config import JGLUE_TASKS
 from jp_llm.evaluate.jglue import character_f1, divide, exact_match, find_file, read_docs
 from jp_llm.runtime.errors import UserError
-
-REAL = Path(os.environ.get("JP_LLM_DATA", Path(__file__).resolve().parents[4] / "shared" / "data")) / "jglue"
 
 
 @pytest.fixture
@@ -113,9 +110,10 @@ def test_f1_is_squads_over_characters(answer: str, right: str) -> None:
     assert character_f1(answer, [right]) == pytest.approx(expected)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="JGLUE is not there (JP_LLM_DATA)")
-def test_the_real_validation_sets() -> None:
-    docs = {task: read_docs(find_file(REAL, task), task) for task in JGLUE_TASKS}
+def test_the_real_validation_sets(real_data: Path) -> None:
+    if not (real_data / "jglue").is_dir():
+        pytest.skip(f"{real_data / 'jglue'} is not there")
+    docs = {task: read_docs(find_file(real_data / "jglue", task), task) for task in JGLUE_TASKS}
     assert {task: len(found) for task, found in docs.items()} == {
         "jcommonsenseqa": 1119,
         "jnli": 2434,

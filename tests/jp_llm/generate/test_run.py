@@ -1,11 +1,12 @@
 """The door's function: texts to the console or to a file, which an interruption does not spoil."""
 
+import itertools
 import json
 import re
+import runpy
 import shutil
-import signal
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jp_llm.config.app import composed
 from jp_llm.config.build import build, problems_of
 from jp_llm.export.inference import LoadedModel
 from jp_llm.generate.config import GenerateConfig
-from jp_llm.generate.output import part_path, settings_path, texts_file
+from jp_llm.generate.output import TextsFile, part_path, settings_path, texts_file
 from jp_llm.generate.run import run
 from jp_llm.runtime.errors import UserError
 
@@ -66,27 +67,36 @@ def jobs(folder: Path, output: Path, **more: Any) -> GenerateConfig:
 
 
 @pytest.fixture(scope="module")
-def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The file of `jobs`, made without an interruption."""
+def complete(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `jobs`, made without an interruption; its settings lie beside it."""
     output = tmp_path_factory.mktemp("whole") / "texts.jsonl"
     run(jobs(folder, output))
-    return output.read_bytes()
+    return output
+
+
+@pytest.fixture(scope="module")
+def whole(complete: Path) -> bytes:
+    return complete.read_bytes()
+
+
+def copied(complete: Path, target: Path) -> Path:
+    """A copy of a file of texts with its settings, as a process has left it."""
+    shutil.copy(complete, target)
+    shutil.copy(settings_path(complete), settings_path(target))
+    return target
 
 
 @given(cut=st.integers(0, 10**9))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(cut=0)
 @example(cut=-1)
 @example(cut=-2)
 def test_an_interrupted_file_is_continued_without_a_duplicate_or_a_loss(
-    cut: int, folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cut: int, folder: Path, complete: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed after any byte of the file."""
-    output = tmp_path / "texts.jsonl"
-    if not output.exists():
-        run(jobs(folder, output))
+    output = copied(complete, tmp_path / "texts.jsonl")
     output.write_bytes(whole[: cut % len(whole)])
-    capsys.readouterr()
     run(jobs(folder, output))
     assert output.read_bytes() == whole
     there = whole[: cut % len(whole)].count(b"\n")
@@ -96,32 +106,32 @@ def test_an_interrupted_file_is_continued_without_a_duplicate_or_a_loss(
     assert output.read_bytes() == whole
 
 
-def test_a_killed_process_leaves_whole_lines_that_the_same_command_continues(
-    folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_a_killed_process_leaves_is_whole_lines_that_the_same_command_continues(
+    folder: Path, whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "texts.jsonl"
-    command = [sys.executable, str(ROOT / "launch" / "generate.py"), f"model={folder}", f"output={output}"]
-    command += ["max_new_tokens=12", "num_return_sequences=40", "batch_size=4", "device=cpu"]
-    code = (
-        "import os, runpy, signal, sys\n"
-        "from jp_llm.generate.output import TextsFile\n"
-        "append = TextsFile.append\n"
-        "def dying(self, record, counted=[]):\n"
-        "    append(self, record)\n"
-        "    counted.append(0)\n"
-        "    if len(counted) == 17: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "TextsFile.append = dying\n"
-        "sys.argv = sys.argv[1:]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    killed = subprocess.run([command[0], "-c", code, *command[1:]], capture_output=True, cwd=ROOT)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    assert output.read_bytes().count(b"\n") == 17
-    run(jobs(folder, output))
+    """The files as they are after the 17th text, while the process holds them open, are copied and continued."""
+    output, left = tmp_path / "texts.jsonl", tmp_path / "killed.jsonl"
+    append, counted = TextsFile.append, itertools.count(1)
+
+    def copying(self: TextsFile, record: Mapping[str, Any]) -> None:
+        append(self, record)
+        if next(counted) == 17:
+            copied(output, left)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextsFile, "append", copying)
+        run(jobs(folder, output))
+    assert left.read_bytes() == b"".join(whole.splitlines(keepends=True)[:17])
+    capsys.readouterr()
+    words = [f"model={folder}", f"output={left}", "max_new_tokens=12", "num_return_sequences=40"]
+    monkeypatch.setattr(sys, "argv", ["launch/generate.py", *words, "batch_size=4", "device=cpu"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "launch" / "generate.py"), run_name="__main__")
+    assert not caught.value.code
     out, err = capsys.readouterr()
     assert "holds 17 texts, going on behind them" in err
     assert "23 made now" in out
-    assert output.read_bytes() == whole
+    assert left.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -133,10 +143,9 @@ def test_a_killed_process_leaves_whole_lines_that_the_same_command_continues(
     ],
 )
 def test_other_settings_do_not_continue_a_file(
-    more: dict[str, Any], message: str, folder: Path, whole: bytes, tmp_path: Path
+    more: dict[str, Any], message: str, folder: Path, complete: Path, whole: bytes, tmp_path: Path
 ) -> None:
-    output = tmp_path / "texts.jsonl"
-    run(jobs(folder, output))
+    output = copied(complete, tmp_path / "texts.jsonl")
     with pytest.raises(UserError, match=message):
         run(jobs(folder, output, **more))
     assert output.read_bytes() == whole

@@ -55,7 +55,7 @@ def warm(**changes: Any) -> Guard:
     return guard
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     final=st.floats(0.5, 6.0),

@@ -11,7 +11,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder with a context of 64 tokens."""
     folder = tmp_path_factory.mktemp("playground")
     tokenizer = tiny_tokenizer(folder / "made")
-    export_decoder(tiny_decoder(tiny_config(tokenizer)), tokenizer, folder / "model")
+    export_decoder(tiny_decoder(tiny_config(tokenizer)), tokenizer, folder / "model", verify="structure")
     return folder / "model"
 
 

@@ -25,15 +25,16 @@ def test_every_compression_is_recognised_by_its_first_bytes(name):
     assert unpacked(packed) == TEXT
 
 
-def read_until_damage(data: bytes) -> tuple[bytes, DamagedFile]:
-    """What can be read, and what comes then."""
+def read_until_damage(data: bytes) -> tuple[int, DamagedFile]:
+    """How many bytes of TEXT (or zeros) can be read, and what comes then."""
     stream = decompressed(io.BytesIO(data), "raw/file", RATIO)
-    got = b""
+    read = 0
     try:
         while chunk := stream.read1(1 << 20):
-            got += chunk
+            assert chunk.startswith(b"\0") or TEXT.startswith(chunk, read)
+            read += len(chunk)
     except DamagedFile as error:
-        return got, error
+        return read, error
     raise AssertionError("no damage was found")
 
 
@@ -63,10 +64,9 @@ def test_skippable_zstd_frames_are_skipped():
 def test_a_cut_stream_names_the_file_and_the_place(name, cut):
     packed = PACKED[name]
     kept = packed[: int(len(packed) * cut) if isinstance(cut, float) else cut]
-    got, error = read_until_damage(kept)
+    read, error = read_until_damage(kept)
     assert str(error).startswith(f"raw/file: the {name} stream is cut off (at byte {len(kept):,} ")
-    assert TEXT.startswith(got)
-    assert error.position == len(got)
+    assert error.position == read
 
 
 @pytest.mark.parametrize("name", COMPRESS)
@@ -87,17 +87,17 @@ def test_other_bytes_after_the_stream_are_not_lost_in_silence(name):
 def test_a_bomb_stops_at_the_ratio_with_little_memory(name):
     compressor = zstandard.ZstdCompressor(level=1)
     block = bytes(16 << 20)
-    packed = (compressor.compress(block) if name == "zstd" else COMPRESS[name](block)) * 20
+    packed = (compressor.compress(block) if name == "zstd" else COMPRESS[name](block)) * 10
     tracemalloc.start()
     try:
-        got, error = read_until_damage(packed)
+        read, error = read_until_damage(packed)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert "expands more than 200 times" in str(error)
     assert "max_decompression_ratio" in str(error)
-    assert len(got) <= RATIO * len(packed) + (64 << 20)
-    assert peak < 400 << 20  # what was read, and one step of decompression
+    assert read <= RATIO * len(packed) + (64 << 20)
+    assert peak < 100 << 20  # one step of decompression, of 160 MiB in all
 
 
 def test_dense_but_small_content_is_no_bomb():

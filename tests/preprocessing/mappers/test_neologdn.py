@@ -1,6 +1,5 @@
 from collections import Counter
 
-import neologdn
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +7,8 @@ from raw import document
 
 from preprocessing.mappers import neologdn as module
 from preprocessing.mappers.neologdn import NeologdnMapper
+
+neologdn = pytest.importorskip("neologdn", reason="neologdn is not installed (pip install 'jp-llm[corpus]')")
 
 SAMPLES = st.text(st.sampled_from("東京とａＡ1１ 　ーｰ―〜~ｶﾞ゛、，．！?¥\n"), max_size=40)
 

@@ -1,7 +1,6 @@
 import json
 import re
 
-import datasets
 import pytest
 from raw import cleaned, texts
 
@@ -10,6 +9,8 @@ from jp_llm.runtime.errors import UserError
 from preprocessing.config import CorpusConfig
 from preprocessing.readers.datasets import DatasetsReader
 from preprocessing.run import run
+
+datasets = pytest.importorskip("datasets", reason="datasets is not installed (pip install 'jp-llm[corpus]')")
 
 TEXTS = [f"{number}番目の文書です。" for number in range(30)]
 

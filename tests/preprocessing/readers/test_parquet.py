@@ -3,11 +3,9 @@ import io
 from decimal import Decimal
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 from raw import COMPRESS, cleaned, config, raw_file, read, texts
 
 from jp_llm.runtime.errors import UserError
@@ -15,6 +13,9 @@ from jp_llm.texts.streams import DamagedFile, decompressed
 from preprocessing.clean import clean_unit
 from preprocessing.plan import Planner, find_files
 from preprocessing.readers.parquet import ParquetReader, _batch_rows
+
+pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install 'jp-llm[corpus]')")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 READER = ParquetReader()
 

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw import config, read, texts
 from tweets import READER, dumped, kinds, one, v2
@@ -89,6 +89,7 @@ KEYS = {
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(st.lists(st.fixed_dictionaries({}, optional=KEYS), max_size=4))
 def test_no_value_under_any_key_stops_the_reader(records):
     raw = b"\n".join(json.dumps(record).encode() for record in records)

@@ -10,6 +10,9 @@ from jp_llm.tokenizer.batches import batches
 from preprocessing.encode.train_tokenizer import TokenizerConfig, train
 from preprocessing.segment.run import SegmentConfig, run, segmented
 
+for package in ("fugashi", "tokenizers", "unidic_lite"):
+    pytest.importorskip(package, reason=f"{package} is not installed (pip install 'jp-llm[corpus]')")
+
 
 def test_a_sentence_is_a_line_of_words() -> None:
     text = "「はい。」と言った。本を読んだ。\n\n　空白  も the word。\n"

@@ -11,6 +11,9 @@ from small_tokenizer import texts
 from jp_llm.runtime.errors import UserError
 from preprocessing.segment.words import WordSplitter, missing, word_splitter
 
+for package in ("fugashi", "sudachipy", "unidic_lite"):
+    pytest.importorskip(package, reason=f"{package} is not installed (pip install 'jp-llm[corpus]')")
+
 PROGRAM = """#!{python}
 # Words are runs of one kind of character; comments and long lines are refused as the real program refuses them.
 import re, sys
