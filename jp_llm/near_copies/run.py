@@ -15,8 +15,9 @@ from jp_llm.near_copies.format import MANIFEST
 from jp_llm.near_copies.index import Match
 from jp_llm.near_copies.verdict import NearCopyGuard
 from jp_llm.runtime.errors import UserError
-from jp_llm.runtime.files import atomic_writer, fsync_directory
+from jp_llm.runtime.files import atomic_writer
 from jp_llm.runtime.lock import locked
+from jp_llm.runtime.new_folder import take_place
 from jp_llm.texts.documents import find_files
 from jp_llm.texts.records import parse_object, read_lines
 
@@ -40,7 +41,7 @@ def index(config: IndexNearCopiesConfig) -> None:
         shutil.rmtree(new, ignore_errors=True)
         try:
             manifest = build_index(files, new, config.processes)
-            _publish(new, folder, old)
+            take_place(new, folder, old)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     size = sum(file["bytes"] for file in manifest.files.values())
@@ -97,15 +98,3 @@ def _check_target(folder: Path, *, overwrite: bool) -> None:
             raise UserError(f"{folder}: holds an index; set overwrite=true to replace it, or choose another output_dir")
     elif folder.exists():
         raise UserError(f"{folder}: exists and holds no index; choose another output_dir")
-
-
-def _publish(new: Path, folder: Path, old: Path) -> None:
-    if folder.exists():
-        os.rename(folder, old)
-    try:
-        os.rename(new, folder)
-    except BaseException:
-        if old.exists():
-            os.rename(old, folder)
-        raise
-    fsync_directory(folder.parent)

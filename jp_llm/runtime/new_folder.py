@@ -27,17 +27,22 @@ def new_folder(target: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         fsync_directory(temporary)
-        if target.exists():
-            os.rename(target, old)
-        try:
-            os.rename(temporary, target)
-        except OSError:
-            if old.exists():
-                os.rename(old, target)
-            raise
-        fsync_directory(target.parent)
+        take_place(temporary, target, old)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{target}: could not be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def take_place(new: Path, target: Path, old: Path) -> None:
+    """Call `new` `target` from now on, and what was called so `old`; after an error all is as it was."""
+    if target.exists():
+        os.rename(target, old)
+    try:
+        os.rename(new, target)
+    except BaseException:
+        if old.exists():
+            os.rename(old, target)
+        raise
+    fsync_directory(target.parent)
