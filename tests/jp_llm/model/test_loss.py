@@ -45,15 +45,12 @@ def test_losses_and_gradients_equal_plain_cross_entropy(chunk_tokens, logit_scal
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5 * two.abs().max().item(), msg=name)
 
 
-@pytest.mark.parametrize("z_loss", [0.0, 0.1])
-def test_gradcheck_in_double(z_loss):
+def test_gradcheck_in_double():
     hidden, weight, targets = problem(torch.float64, (6,))
     targets[2] = -100
 
     def total(hidden, weight):
-        return sum(
-            summed_loss(hidden, weight, targets, vocab_size=VOCAB, logit_scale=0.3, z_loss=z_loss, chunk_tokens=4)
-        )
+        return sum(summed_loss(hidden, weight, targets, vocab_size=VOCAB, logit_scale=0.3, z_loss=0.1, chunk_tokens=4))
 
     assert torch.autograd.gradcheck(total, (hidden, weight), check_undefined_grad=False)
 
