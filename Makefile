@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE := 1
 export DS_BUILD_OPS := 0
 export DO_NOT_TRACK := 1
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test test-launchers test-processes lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,10 +26,16 @@ $(INSTALLED): pyproject.toml constraints.txt docker/install.sh
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash launch/demo.sh
 
-# Tests that start processes of their own want the machine for themselves, or almost (tests/conftest.py).
+# Tests that start processes of their own want the machine for themselves; beside those that mostly wait there is room.
 test: $(INSTALLED) lint
 	$(BIN)/pytest -q -m "not distributed" -n logical --maxprocesses 8
-	$(BIN)/pytest -q -m distributed -n 2 --dist loadgroup
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-launchers test-processes
+
+test-launchers:
+	$(BIN)/pytest -q -m "distributed and launchers"
+
+test-processes:
+	$(BIN)/pytest -q -m "distributed and not launchers"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

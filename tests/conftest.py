@@ -38,15 +38,6 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` the tests that start processes stand in two lines: those of launchers wait most of the
-    time, and beside them there is room for all others, one after the other."""
-    for item in items:
-        if item.get_closest_marker("distributed") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("others"))
-
-
 def _group(size: int) -> Any:
     @pytest.fixture(scope="session")
     def processes() -> Iterator[Processes]:

@@ -36,7 +36,7 @@ LAUNCHERS = {
 OF_LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "GROUP_", "CROSS_", "MASTER_", "OMPI_", "PMI", "PRTE_", "SLURM_")
 TIMEOUT_SECONDS = 400
 
-pytestmark = [pytest.mark.distributed, pytest.mark.xdist_group("launchers")]
+pytestmark = [pytest.mark.distributed, pytest.mark.launchers]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ SIGNALLED = re.compile(r"signal to (process [0-3]|[2-4] processes)")
 
 pytestmark = [
     pytest.mark.distributed,
-    pytest.mark.xdist_group("launchers"),
+    pytest.mark.launchers,
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]

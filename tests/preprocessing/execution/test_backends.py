@@ -12,7 +12,7 @@ from corpus_runs import command, finish, kill, overrides, run, start
 
 from preprocessing.execution.claims import Claims
 
-pytestmark = [pytest.mark.distributed, pytest.mark.xdist_group("launchers")]
+pytestmark = [pytest.mark.distributed, pytest.mark.launchers]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import corpus_runs
 import pytest
 from slurm_cluster import SlurmCluster, slurm_cluster, wait_for
 
-pytestmark = [pytest.mark.distributed, pytest.mark.xdist_group("launchers"), pytest.mark.slow]
+pytestmark = [pytest.mark.distributed, pytest.mark.launchers, pytest.mark.slow]
 ELEMENTS = range(3)
 
 
