@@ -38,15 +38,27 @@ def real_data() -> Path:
     return folder
 
 
-def _group(size: int) -> Any:
+GROUPS = {name: Processes(size) for name, size in (("one", 1), ("two", 2), ("four", 4), ("eight", 8))}
+
+
+def _group(name: str) -> Any:
     @pytest.fixture(scope="session")
     def processes() -> Iterator[Processes]:
         """A group of processes that is shared by all tests of the session."""
-        group = Processes(size)
-        yield group
-        group.close()
+        yield GROUPS[name]
+        GROUPS[name].close()
 
     return processes
 
 
-one_process, two_processes, four_processes, eight_processes = (_group(size) for size in (1, 2, 4, 8))
+one_process, two_processes, four_processes, eight_processes = map(_group, GROUPS)
+
+
+@pytest.fixture(autouse=True)
+def groups_that_are_not_asked(request: pytest.FixtureRequest) -> None:
+    """End before a test that starts processes of its own: also idle, their threads wake a hundred times a second."""
+    names = (*request.fixturenames, request.node.name)  # a parameter may name a group, too
+    asked = any(f"{group}_process" in name for group in GROUPS for name in names)
+    if request.node.get_closest_marker("distributed") and not asked:
+        for group in GROUPS.values():
+            group.close()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -216,7 +217,8 @@ def test_a_death_is_seen_at_once() -> None:
             processes.run(die, 1)
     finally:
         processes.close()
-    assert "Connection closed by peer" in str(caught.value)
+    # Whether something was on its way to it decides which.
+    assert re.search("Connection (closed|reset) by peer", str(caught.value))
 
 
 def die(rank: int) -> None:
