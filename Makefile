@@ -29,6 +29,7 @@ demo: $(INSTALLED)
 # Tests that start processes of their own want the machine for themselves; beside those that mostly wait there is room.
 test: $(INSTALLED) lint
 	$(BIN)/pytest -q -m "not distributed" -n logical --maxprocesses 8
+	@echo "Tests that start processes: a quarter of an hour and more, and their words at the end."
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-launchers test-processes
 
 test-launchers:
